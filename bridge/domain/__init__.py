@@ -1,0 +1,1 @@
+"""The rules of the bridge as pure functions over frozen values: no I/O, no clock, no logging."""

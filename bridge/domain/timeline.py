@@ -1,0 +1,279 @@
+"""From stored activity revisions to the chain of a ticket's statuses: every change with its bounds in time, proven or
+with the reason why not. It believes nothing that the chain does not support, and it never judges.
+
+An activity line is only a candidate: a custom field may carry the status' label (contract A.3), names may be old or
+cached, and activities are rewritten while their author goes on working (contract §4). A line counts where it fits: its
+old status is the one before, and everything after still works out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bridge.domain.model import (
+    Activity,
+    ChangeKey,
+    Comment,
+    Kind,
+    StatusChange,
+    StatusId,
+    StatusLine,
+    Timeline,
+    WorkPackageId,
+)
+
+Names = Mapping[str, frozenset[StatusId]]
+"""Every name that any status has had, to the statuses that have had it."""
+
+UNKNOWN = StatusId(-1)
+"""A status whose name the server no longer tells. Never leaves this module."""
+
+_Ends = frozenset[StatusId]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one activity did: where the ticket stood before it, and after each of its revisions."""
+
+    start: StatusId | None
+    ends: tuple[StatusId | None, ...]
+    doubt: str | None = None
+    gap: bool = False
+    """True when ``start`` is not where the step before ended."""
+
+
+def derive(
+    work_package: WorkPackageId,
+    revisions: Sequence[Activity],
+    names: Names,
+    *,
+    label_is_ambiguous: bool = False,
+    present: StatusId | None = None,
+) -> Timeline:
+    """The chain of a ticket's statuses.
+
+    ``revisions`` are in the order of their observation; several may share an activity's id. ``label_is_ambiguous`` says
+    that a custom field of this ticket carries the status' label, so that any line may be that field's. ``present`` is the
+    ticket's status by id; it only serves to choose between readings that the lines leave open.
+    """
+    lives = _lives(revisions)
+    steps = None if label_is_ambiguous else _plain(lives, names)
+    if steps is None:
+        steps = _search(lives, names, present) or _with_gaps(lives, names)
+    return Timeline(work_package, _changes(lives, steps), tuple(_comments(lives)))
+
+
+def _lives(revisions: Iterable[Activity]) -> list[list[Activity]]:
+    """Revisions by activity, activities in the server's order (``version``)."""
+    by_id: dict[int, list[Activity]] = {}
+    for revision in revisions:
+        by_id.setdefault(revision.id, []).append(revision)
+    return sorted(by_id.values(), key=lambda life: life[0].version)
+
+
+# --- Reading the lines ----------------------------------------------------------------------------------------------
+
+
+def _plain(lives: Sequence[Sequence[Activity]], names: Names) -> list[_Step] | None:
+    """Every line taken for a status line. None as soon as one does not fit, or could mean two things."""
+    steps: list[_Step] = []
+    here: StatusId | None = None
+    for life in lives:
+        ends: list[StatusId | None] = []
+        for revision in life:
+            lines = revision.status_lines
+            if not lines and here is not None:
+                ends.append(here)
+                continue
+            if len(lines) != 1:
+                return None
+            fits = _ends(lines[0], here, names)
+            if len(fits) != 1 or UNKNOWN in fits:
+                return None
+            ends.extend(fits)
+        steps.append(_Step(here, tuple(ends)))
+        here = ends[-1]
+    return steps
+
+
+def _ends(line: StatusLine, start: StatusId | None, names: Names, *, lenient: bool = False) -> _Ends:
+    """Where the line can lead from ``start``; nothing when it cannot be a status line there.
+
+    ``lenient`` also lets an old name that nobody knows stand for ``start``: 17 caches rendered names (contract A.3), so a
+    status renamed before the bridge first looked may still read by its old name.
+    """
+    if start is None:
+        fits = line.old is None
+    elif line.old is None:
+        fits = start == UNKNOWN
+    else:
+        known = names.get(line.old, frozenset())
+        fits = start in known or (not known and (lenient or start == UNKNOWN)) or (start == UNKNOWN and bool(known))
+    if not fits:
+        return frozenset()
+    if line.new is None:
+        # "Deleted": the status that was set has vanished since. A creation cannot delete.
+        return frozenset() if start is None else frozenset({UNKNOWN})
+    return names.get(line.new) or frozenset({UNKNOWN})
+
+
+def _options(revision: Activity, start: StatusId | None, names: Names) -> _Ends:
+    """Every end that the revision allows, when each line may as well be a custom field's."""
+    ends: set[StatusId] = set()
+    for line in revision.status_lines:
+        ends |= _ends(line, start, names, lenient=True)
+    if start is not None:
+        ends.add(start)
+    return frozenset(ends)
+
+
+def _search(lives: Sequence[Sequence[Activity]], names: Names, present: StatusId | None) -> list[_Step] | None:
+    """All readings that work out from the first activity to the last; what they agree on is certain.
+
+    Layered reachability: forwards to collect, backwards to drop what leads nowhere. None when no reading works out.
+    """
+    layers: list[set[tuple[StatusId | None, StatusId]]] = []
+    reachable: set[StatusId | None] = {None}
+    for life in lives:
+        layer = {(start, end) for start in reachable for end in _options(life[-1], start, names)}
+        layers.append(layer)
+        reachable = {end for _, end in layer}
+    wanted: set[StatusId | None] = {present} if present is not None and present in reachable else reachable
+    for index in range(len(layers) - 1, -1, -1):
+        layers[index] = {edge for edge in layers[index] if edge[1] in wanted}
+        wanted = {start for start, _ in layers[index]}
+    if not all(layers):
+        return None
+    return [_agreed(life, layer, names) for life, layer in zip(lives, layers, strict=True)]
+
+
+def _agreed(life: Sequence[Activity], layer: set[tuple[StatusId | None, StatusId]], names: Names) -> _Step:
+    """What all surviving readings of one activity share."""
+    starts = {start for start, _ in layer}
+    ends = {end for _, end in layer}
+    start = next(iter(starts)) if len(starts) == 1 else UNKNOWN
+    end = next(iter(ends)) if len(ends) == 1 else UNKNOWN
+    doubt = None
+    if len(layer) > 1:
+        doubt = "the activity can be read in several ways (a custom field carries the status' label, or names changed)"
+    elif UNKNOWN in (start, end):
+        doubt = "the activity names a status that the server does not know (any more)"
+    waypoints: list[StatusId | None] = []
+    for revision in life[:-1]:
+        options = _options(revision, start, names) if doubt is None else frozenset()
+        if len(options) > 1 and revision.status_lines == life[-1].status_lines:
+            options = frozenset({end})
+        if len(options) > 1:
+            doubt = "an earlier form of the activity can be read in several ways"
+        waypoints.append(next(iter(options)) if len(options) == 1 else end)
+    return _Step(start, (*waypoints, end), doubt)
+
+
+def _with_gaps(lives: Sequence[Sequence[Activity]], names: Names) -> list[_Step]:
+    """No reading works out: take the lines as they stand, and put a gap wherever one does not follow from the last."""
+    steps: list[_Step] = []
+    here: StatusId | None = None
+    for life in lives:
+        lines = life[-1].status_lines
+        line = lines[0] if len(lines) == 1 else None
+        if line is None:
+            doubt = "the activity has several lines with the status' label" if lines else None
+            if here is None:
+                doubt = "the first activity does not say in which status the ticket was created"
+            end = here if here is not None else UNKNOWN
+            steps.append(_Step(here, (end,) * len(life), doubt))
+        else:
+            fits = _ends(line, here, names)
+            end = next(iter(fits)) if len(fits) == 1 else _only(line.new, names)
+            if len(fits) == 1 and end != UNKNOWN:
+                steps.append(_Step(here, (end,) * len(life)))
+            else:
+                doubt = "the activity does not follow from the status before it"
+                steps.append(_Step(_only(line.old, names), (end,) * len(life), doubt, gap=here is not None))
+        here = steps[-1].ends[-1]
+    return steps
+
+
+def _only(name: str | None, names: Names) -> StatusId:
+    ids = names.get(name, frozenset()) if name is not None else frozenset()
+    return next(iter(ids)) if len(ids) == 1 else UNKNOWN
+
+
+# --- From steps to changes ------------------------------------------------------------------------------------------
+
+
+def _changes(lives: Sequence[Sequence[Activity]], steps: Sequence[_Step]) -> tuple[StatusChange, ...]:
+    changes: list[StatusChange] = []
+    here: StatusId | None = None
+    for life, step in zip(lives, steps, strict=True):
+        if step.gap:
+            changes.append(_gap(life[0], here, step.start))
+        changes.extend(_changes_of(life, step))
+        here = step.ends[-1]
+    last_project_change = max(
+        (i for i, c in enumerate(lives) if any(r.project_changed and r.version > 1 for r in c)), default=-1
+    )
+    if last_project_change >= 0:
+        moved = {lives[i][0].id for i in range(last_project_change + 1)}
+        changes = [_elsewhere(change) if change.key.activity in moved else change for change in changes]
+    return tuple(changes)
+
+
+def _changes_of(life: Sequence[Activity], step: _Step) -> Iterable[StatusChange]:
+    """The changes within one activity: one for each revision that moved the end."""
+    here = step.start
+    part = 0
+    for index, (revision, end) in enumerate(zip(life, step.ends, strict=True)):
+        if here is None or end != here:
+            seen_before = index > 0
+            yield StatusChange(
+                key=ChangeKey(revision.id, part),
+                kind=Kind.CREATION if here is None else Kind.MOVE,
+                origin=_told(here),
+                target=_told(end),
+                actor=revision.user,
+                earliest=life[index - 1].updated_at if seen_before else revision.created_at,
+                latest=revision.updated_at,
+                maybe_merged=seen_before or revision.updated_at > revision.created_at,
+                comment="" if life[-1].retracted else life[-1].comment,
+                type_changed=revision.type_changed,
+                doubt=step.doubt,
+            )
+            part += 1
+        here = end
+
+
+def _gap(activity: Activity, origin: StatusId | None, target: StatusId | None) -> StatusChange:
+    return StatusChange(
+        key=ChangeKey(activity.id, -1),
+        kind=Kind.GAP,
+        origin=_told(origin),
+        target=_told(target),
+        actor=None,
+        earliest=activity.created_at,
+        latest=activity.updated_at,
+        maybe_merged=True,
+        doubt="no activity shows this change",
+    )
+
+
+def _told(status: StatusId | None) -> StatusId | None:
+    return None if status == UNKNOWN else status
+
+
+def _elsewhere(change: StatusChange) -> StatusChange:
+    return StatusChange(
+        **{name: getattr(change, name) for name in StatusChange.__slots__ if name != "project_certain"},
+        project_certain=False,
+    )
+
+
+def _comments(lives: Sequence[Sequence[Activity]]) -> Iterable[Comment]:
+    """Each comment that a person wrote, once: when it was first there, with the text it had last."""
+    for life in lives:
+        written = [i for i, revision in enumerate(life) if revision.comment and not revision.retracted]
+        if written:
+            first, last = life[written[0]], life[written[-1]]
+            at = first.created_at if written[0] == 0 else first.updated_at
+            yield Comment(first.id, first.user, at, last.comment)
