@@ -179,6 +179,10 @@ class StatusChange:
     type_changed: bool = False
     doubt: str | None = None
     """Why this change is not proven; None when it is."""
+    began: datetime | None = None
+    """When the activity was created; earlier than ``earliest`` where an earlier form of it was seen."""
+    began_in: StatusId | None = None
+    """Where the ticket stood before the activity; None before a creation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +279,8 @@ class Illegal:
     objections: tuple[Objection, ...]
     alternatives: tuple[StatusName, ...]
     """Where this party may go instead from the status before the move."""
+    review_at: datetime | None = None
+    """Judge again after this: another rule still gives the person time and may come to object as well."""
 
     @property
     def mode(self) -> Mode:
