@@ -1,0 +1,1 @@
+"""The only SQL: an append-only, hash-chained ledger and the narrow tables that are derived from it."""
