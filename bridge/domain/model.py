@@ -245,6 +245,14 @@ class Move:
     ticket: int = 0
     comments: tuple[CommentBy, ...] = ()
     maybe_merged: bool = False
+    author: str | None = None
+    """The author's number as text; None when it is not known."""
+    assignee: str | None = None
+    """The assignee's number as text, empty when there is none; None when it is not known."""
+    fields: Mapping[str, str] | None = None
+    """Custom fields by label, as text, empty where nothing is filled in; None when they are not known."""
+    movers: Mapping[StatusName, str] | None = None
+    """Who last moved the ticket into each status since it was last opened; None when it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,18 @@ from typing import Generic, TypeVar
 
 from bridge.domain.model import Mode, StatusName
 from bridge.domain.policy.judging import Policy
-from bridge.domain.policy.rules import After, Exemption, NeedsComment, OnlyBy, OnlyInto, Party, Rule
+from bridge.domain.policy.rules import (
+    After,
+    Exemption,
+    Filled,
+    NeedsComment,
+    OnlyBy,
+    OnlyInto,
+    OtherPerson,
+    Party,
+    Rule,
+    SamePerson,
+)
 from bridge.domain.policy.shapes import Places
 from bridge.domain.policy.yamltext import Findings, Place, Sequence
 
@@ -117,7 +128,7 @@ def _enforced_in_vain(policy: Policy, placed: Placed[Rule], findings: Findings) 
     match rule.demand:
         case OnlyBy(parties):
             looked_at = [party for party in looked_at if party.name not in parties]
-        case After() | NeedsComment():
+        case After() | NeedsComment() | Filled() | OtherPerson() | SamePerson():
             # Whom another rule keeps out of these statuses anyway, this one will not meet as its own violation.
             setters = [
                 one.demand.parties

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 
 from bridge.domain.model import (
@@ -25,12 +25,27 @@ from bridge.domain.model import (
     Undecided,
     Verdict,
 )
-from bridge.domain.policy.rules import After, Demand, Exemption, Limits, NeedsComment, OnlyBy, OnlyInto, Party, Rule
+from bridge.domain.policy.facts import Unknown, satisfied
+from bridge.domain.policy.rules import (
+    PERSONS,
+    After,
+    Demand,
+    Exemption,
+    Filled,
+    Limits,
+    NeedsComment,
+    OnlyBy,
+    OnlyInto,
+    OtherPerson,
+    Party,
+    Reminder,
+    Rule,
+    SamePerson,
+)
 
 Visited = frozenset[StatusName]
 
-_ALWAYS = datetime.min.replace(tzinfo=UTC)
-_KEPT_VERDICTS = 200_000
+_KEPT_KINDS = 200_000
 """Far more kinds of move than a real policy has; keeps a hostile history from filling the memory (about 60 MB)."""
 _PATH_STATES = 10_000
 """A search that large finds no end soon; giving up counts as a legal path, since doubt never acts."""
@@ -53,6 +68,7 @@ class Policy:
     """By project, where it is another than the default."""
     guide_url: str = ""
     appeal_word: str = "#contestation"
+    reminders: tuple[Reminder, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
@@ -95,6 +111,7 @@ class Policy:
         visited: Visited,
         *,
         project: str = "",
+        type: str = "",
         at: datetime | None = None,
     ) -> bool:
         """Whether one or more moves of this party lead there that no enforced rule objects to.
@@ -104,7 +121,7 @@ class Policy:
         """
         if not self._knows(party, origin, target):
             return False
-        scope = self._scope(at or _ALWAYS, project, "", "", 0)
+        scope = self._scope(project, type, at)
         return self._reaches(scope, party, origin, target, self._hits(visited))
 
     def alternatives(
@@ -114,12 +131,44 @@ class Policy:
         visited: Visited,
         *,
         project: str = "",
+        type: str = "",
         at: datetime | None = None,
     ) -> tuple[StatusName, ...]:
         """Where this party may go from here without any rule objecting, in the policy's order of statuses."""
         if not self._knows(party, origin, self.initial):
             return ()
-        return self._alternatives(self._scope(at or _ALWAYS, project, "", "", 0), party, origin, self._hits(visited))
+        return self._alternatives(self._scope(project, type, at), party, origin, self._hits(visited))
+
+    def due_reminders(
+        self, status: StatusName, since: datetime, now: datetime, *, project: str = "", type: str = ""
+    ) -> tuple[Reminder, ...]:
+        """The reminders that a ticket calls for which has been in this status since then; each to be written once."""
+        return tuple(
+            reminder
+            for reminder in self.reminders
+            if reminder.mode is not Mode.OFF
+            and status in reminder.statuses
+            and now - since >= reminder.after
+            and (reminder.projects is None or project in reminder.projects)
+            and (reminder.types is None or type in reminder.types)
+        )
+
+    @cached_property
+    def asks_for(self) -> frozenset[str]:
+        """Which facts of ``Move`` some rule needs: ``type``, ``author``, ``assignee``, ``fields``, ``movers``.
+
+        A verdict that hangs on one that is not known is Undecided.
+        """
+        asked: set[str] = set()
+        for rule in self._judged_rules:
+            asked |= {"type"} if rule.types is not None else set()
+            asked |= {"fields"} if rule.fields or isinstance(rule.demand, Filled) else set()
+            match rule.demand:
+                case OtherPerson(refs) | SamePerson(refs):
+                    asked |= {ref if ref in PERSONS else "movers" for ref in refs}
+                case _:
+                    pass
+        return frozenset(asked)
 
     # --- Ready to judge: derived from the fields above, kept, and no part of the value ---
 
@@ -136,8 +185,13 @@ class Policy:
         return frozenset(self.statuses)
 
     @cached_property
-    def _settled(self) -> dict[_Key, Verdict | _Outcome]:
-        """What ``judge`` looks up."""
+    def _settled(self) -> dict[_Key, Verdict]:
+        """The verdicts found so far on kinds of move where nothing but the kind matters."""
+        return {}
+
+    @cached_property
+    def _open(self) -> dict[_Key, _Outcome]:
+        """What was found so far on kinds of move where a verdict depends on facts as well."""
         return {}
 
     @cached_property
@@ -145,19 +199,19 @@ class Policy:
         return {}
 
     @cached_property
-    def _outcomes(self) -> dict[_Kind, _Outcome]:
-        return {}
+    def _judged_rules(self) -> tuple[Rule, ...]:
+        """Those that are not off everywhere."""
+        return tuple(
+            rule
+            for rule in self.rules
+            if rule.mode is not Mode.OFF or any(exception.mode is not Mode.OFF for exception in rule.mode_for)
+        )
 
     @cached_property
     def _rules_into(self) -> dict[StatusName, tuple[tuple[int, Rule], ...]]:
-        """The rules that may look at a move into each status, numbered in file order; those that are off left out."""
-        judged = [
-            (number, rule)
-            for number, rule in enumerate(self.rules)
-            if rule.mode is not Mode.OFF or any(exception.mode is not Mode.OFF for exception in rule.mode_for)
-        ]
+        """The rules that may look at a move into each status, numbered in file order."""
         by_status: dict[StatusName, list[tuple[int, Rule]]] = {status: [] for status in self.statuses}
-        for number, rule in judged:
+        for number, rule in enumerate(self._judged_rules):
             for status in rule.into or self.statuses:
                 by_status[status].append((number, rule))
         return {status: tuple(rules) for status, rules in by_status.items()}
@@ -197,26 +251,37 @@ class Policy:
             projects |= exemption.projects or set()
             people |= exemption.people or set()
             tickets |= exemption.tickets or set()
-        return _Named(frozenset(projects), frozenset(types), frozenset(people), frozenset(tickets))
+        return _Named(
+            {name: name for name in projects},
+            {name: name for name in (types | {""} if types else ())},
+            {name: name for name in people},
+            {number: number for number in tickets},
+        )
 
     @cached_property
     def _scoped(self) -> bool:
-        """Whether anything beside party and statuses makes a difference."""
-        return self._named != _Named() or bool(self._moments)
+        """Whether anything beside party and statuses makes a difference to what the look-up finds."""
+        return self._named != _Named({}, {}, {}, {}) or bool(self._moments)
 
-    def _scope(self, at: datetime, project: str, type_: str, person: str, ticket: int) -> _Scope:
-        named, moments = self._named, self._moments
-        began = bisect_right(moments, at) if moments else 0
-        return (
-            moments[began - 1] if began else _ALWAYS,
-            project if project in named.projects else "",
-            type_ if type_ in named.types else "",
-            person if person in named.people else "",
-            ticket if ticket in named.tickets else 0,
-        )
+    def _began(self, at: datetime) -> datetime | None:
+        """The last moment before this at which a mode or an exemption began or ended."""
+        began = bisect_right(self._moments, at)
+        return self._moments[began - 1] if began else None
 
     def _scope_of(self, move: Move) -> _Scope:
-        return self._scope(move.at, move.project, move.type, move.person, move.ticket)
+        named = self._named
+        return (
+            self._began(move.at) if self._moments else None,
+            named.projects.get(move.project),
+            named.types.get(move.type),
+            named.people.get(move.person),
+            named.tickets.get(move.ticket),
+        )
+
+    def _scope(self, project: str, type_: str, at: datetime | None) -> _Scope:
+        named = self._named
+        epoch = self._began(at) if at is not None and self._moments else None
+        return epoch, named.projects.get(project), named.types.get(type_), None, None
 
     def _hits(self, visited: Visited) -> int:
         hits = 0
@@ -229,7 +294,7 @@ class Policy:
         return party in self._parties and target in known and (origin is None or origin in known)
 
     def _objections(self, kind: _Kind) -> _Objecting:
-        """The rules that this kind of move breaks, and those that depend on its comments."""
+        """The rules that this kind of move breaks, and those that depend on its facts."""
         known = self._objecting.get(kind)
         if known is None:
             known = self._objecting[kind] = self._seek(kind)
@@ -237,31 +302,28 @@ class Policy:
 
     def _seek(self, kind: _Kind) -> _Objecting:
         scope, party, origin, target, hits = kind
-        at, project, type_, person, ticket = scope
         broken: list[_Broken] = []
         open_: list[_Broken] = []
         exempted: list[str] = []
         for number, rule in self._rules_into[target]:
-            if not self._looks_at(rule, party, origin, target, project, type_):
+            mode = rule.mode_in(scope[1], scope[0])
+            if mode is Mode.OFF or not self._looks_at(rule, party, origin, target, scope):
                 continue
-            mode = rule.mode_in(project, at)
-            if mode is Mode.OFF:
+            met = self._meets(rule.demand, party, target, hits)
+            if met:
                 continue
-            if self._meets(rule.demand, party, target, hits):
-                continue
-            exemption = self._exemption(rule.id, at, project, person, ticket)
+            exemption = self._exemption(rule.id, scope)
             if exemption is not None:
                 exempted.append(exemption.id)
                 continue
             if not self._parties[party].reverted:
                 mode = Mode.OBSERVE
-            (open_ if isinstance(rule.demand, NeedsComment) else broken).append(
-                _Broken(mode is not Mode.ENFORCE, number, rule, mode)
-            )
+            depends = met is None or rule.fields or (rule.types is not None and not scope[2])
+            (open_ if depends else broken).append(_Broken(mode is not Mode.ENFORCE, number, rule, mode))
         return _Objecting(tuple(sorted(broken, key=_rank)), tuple(open_), exempted[0] if exempted else None)
 
-    def _meets(self, demand: Demand, party: PartyName, target: StatusName, hits: int) -> bool:
-        """Whether the move does what is asked, as far as its kind tells."""
+    def _meets(self, demand: Demand, party: PartyName, target: StatusName, hits: int) -> bool | None:
+        """Whether the move does what is asked; None when its kind does not tell."""
         match demand:
             case OnlyBy(parties):
                 return party in parties
@@ -269,12 +331,13 @@ class Policy:
                 return target in statuses
             case After(statuses):
                 return bool(hits & self._after[statuses])
-            case NeedsComment():
-                return False
+            case NeedsComment() | Filled() | OtherPerson() | SamePerson():
+                return None
 
     def _looks_at(
-        self, rule: Rule, party: PartyName, origin: StatusName | None, target: StatusName, project: str, type_: str
+        self, rule: Rule, party: PartyName, origin: StatusName | None, target: StatusName, scope: _Scope
     ) -> bool:
+        _, project, type_, _, _ = scope
         if origin is None:
             # A creation in the initial status is OpenProject's doing and no move by hand.
             if not rule.creation and (target == self.initial or rule.origin is not None):
@@ -284,13 +347,14 @@ class Policy:
         return (
             (rule.by is None or party in rule.by)
             and (rule.projects is None or project in rule.projects)
-            and (rule.types is None or type_ in rule.types)
+            and (rule.types is None or type_ in rule.types or type_ == "")
         )
 
-    def _exemption(self, rule: RuleId, at: datetime, project: str, person: str, ticket: int) -> Exemption | None:
+    def _exemption(self, rule: RuleId, scope: _Scope) -> Exemption | None:
+        at, project, _, person, ticket = scope
         for exemption in self.exemptions:
             if (
-                at < exemption.until
+                (at is None or at < exemption.until)
                 and (exemption.rules is None or rule in exemption.rules)
                 and (exemption.projects is None or project in exemption.projects)
                 and (exemption.people is None or person in exemption.people)
@@ -337,12 +401,6 @@ class Policy:
                     queue.append(there)
         return bool(queue)
 
-    def _outcome(self, kind: _Kind) -> _Outcome:
-        known = self._outcomes.get(kind)
-        if known is None:
-            known = self._outcomes[kind] = self._weigh(kind)
-        return known
-
     def _weigh(self, kind: _Kind) -> _Outcome:
         scope, party, origin, target, hits = kind
         objecting = self._objections(kind)
@@ -367,41 +425,53 @@ def judge(move: Move, policy: Policy) -> Verdict:
     ``Illegal.review_at`` tell when a rule that gives a person time must be asked again. What several moves saved as one
     may hide (``maybe_merged``) is not looked at here: see ``Policy.legal_path``.
     """
-    key: _Key = (move.party, move.origin, move.target, move.visited, policy._scope_of(move) if policy._scoped else None)
-    found = policy._settled.get(key) or _settle(key, policy)
-    return found.verdict(move) if found.__class__ is _Outcome else found  # type: ignore[return-value]  # one dict look-up
+    key: _Key = (move.party, move.origin, move.target, move.visited)
+    if policy._scoped:
+        key = (*key, policy._scope_of(move))
+    verdict = policy._settled.get(key)
+    if verdict is not None:
+        return verdict
+    outcome = policy._open.get(key)
+    return outcome.verdict(move) if outcome is not None else _settle(move, key, policy)
 
 
-def _settle(key: _Key, policy: Policy) -> Verdict | _Outcome:
-    """Seek what the look-up lacked, and keep it."""
-    party, origin, target, visited, scope = key
-    if not policy._knows(party, origin, target):
-        names = [name for name in (origin, target) if name is not None and name not in policy._known_statuses]
-        return Undecided(f"the policy knows no {f'status {names[0]!r}' if names else f'party {party!r}'}")
-    if origin == target:
+def _settle(move: Move, key: _Key, policy: Policy) -> Verdict:
+    """Seek what the look-ups lacked, and keep it for the next move of this kind."""
+    if not policy._knows(move.party, move.origin, move.target):
+        unknown = [name for name in (move.origin, move.target) if name and name not in policy._known_statuses]
+        return Undecided(f"the policy knows no {f'status {unknown[0]!r}' if unknown else f'party {move.party!r}'}")
+    if move.origin == move.target:
         return Allowed("no change of status")
-    outcome = policy._outcome((scope or _ANYWHERE, party, origin, target, policy._hits(visited)))
-    if len(policy._settled) >= _KEPT_VERDICTS:
+    scope = policy._scope_of(move)
+    outcome = policy._weigh((scope, move.party, move.origin, move.target, policy._hits(move.visited)))
+    if len(policy._settled) + len(policy._open) >= _KEPT_KINDS:
         policy._settled.clear()
-    settled = policy._settled[key] = outcome if outcome.open else outcome.settled
-    return settled
+        policy._open.clear()
+    if outcome.open:
+        policy._open[key] = outcome
+    else:
+        policy._settled[key] = outcome.settled
+    return outcome.verdict(move)
 
 
 # --- Internal shapes ------------------------------------------------------------------------------------------------
 
-_Scope = tuple[datetime, str, str, str, int]
-"""The epoch, project, type, person and ticket of a move, each reduced to what the policy tells apart."""
-_ANYWHERE: _Scope = (_ALWAYS, "", "", "", 0)
+_Scope = tuple[datetime | None, str | None, str | None, str | None, int | None]
+"""Epoch, project, type, person and ticket of a move, each None where it is none that the policy names. A type that the
+caller does not know is the empty text."""
 _Kind = tuple[_Scope, PartyName, StatusName | None, StatusName, int]
-_Key = tuple[PartyName, StatusName | None, StatusName, Visited, _Scope | None]
+_Key = tuple[object, ...]
+"""Party, origin, target and visited statuses, and the scope where the policy has any."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    projects: frozenset[str] = frozenset()
-    types: frozenset[str] = frozenset()
-    people: frozenset[str] = frozenset()
-    tickets: frozenset[int] = frozenset()
+    """The names that the policy tells apart, each to itself: others look up to None."""
+
+    projects: Mapping[str, str]
+    types: Mapping[str, str]
+    people: Mapping[str, str]
+    tickets: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,44 +493,49 @@ def _rank(broken: _Broken) -> tuple[bool, int]:
 class _Objecting:
     broken: tuple[_Broken, ...]
     open: tuple[_Broken, ...]
-    """Rules that object unless a comment is found."""
+    """Rules that object or not by the facts of the move."""
     exemption: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What can be said of a kind of move before its comments are looked at."""
+    """What can be said of a kind of move before its facts are looked at."""
 
     broken: tuple[tuple[_Broken, Objection], ...]
     open: tuple[tuple[_Broken, Objection], ...]
     allowed: Allowed
     alternatives: tuple[StatusName, ...]
     settled: Verdict
-    """The verdict when every comment that is asked for is there."""
+    """The verdict when the facts satisfy every rule."""
+
+    illegal: dict[int, Illegal] = field(default_factory=dict)
+    """The verdicts found so far, by which of the open rules object."""
 
     def verdict(self, move: Move) -> Verdict:
-        standing = list(self.broken)
+        objecting = 0
         review_at: datetime | None = None
-        for broken, objection in self.open:
-            demand = broken.rule.demand
-            assert isinstance(demand, NeedsComment)
-            if _commented(move, demand):
-                continue
-            deadline = move.at + demand.within
-            if move.now <= deadline:
-                review_at = deadline if review_at is None else min(review_at, deadline)
-            else:
-                standing.append((broken, objection))
-        if standing:
-            standing.sort(key=lambda one: _rank(one[0]))
-            return Illegal(tuple(objection for _, objection in standing), self.alternatives, review_at)
-        if review_at is not None:
-            return Allowed(self.allowed.note, self.allowed.exemption, review_at)
-        return self.allowed
+        unknown: Unknown | None = None
+        for number, (broken, _) in enumerate(self.open):
+            match satisfied(broken.rule, move):
+                case True:
+                    pass
+                case False:
+                    objecting |= 1 << number
+                case Unknown() as unknown:
+                    pass
+                case deadline:
+                    review_at = deadline if review_at is None else min(review_at, deadline)
+        if self.broken or objecting:
+            illegal = self.illegal.get(objecting) or self._object(objecting)
+            return illegal if review_at is None else Illegal(illegal.objections, self.alternatives, review_at)
+        if unknown is not None:
+            return Undecided(unknown.reason)
+        if review_at is None:
+            return self.settled
+        return Allowed(self.allowed.note, self.allowed.exemption, review_at)
 
-
-def _commented(move: Move, demand: NeedsComment) -> bool:
-    return any(
-        comment.party in demand.by and (comment.same_activity or abs(comment.at - move.at) <= demand.within)
-        for comment in move.comments
-    )
+    def _object(self, objecting: int) -> Illegal:
+        standing = [*self.broken, *(one for number, one in enumerate(self.open) if objecting >> number & 1)]
+        standing.sort(key=lambda one: _rank(one[0]))
+        illegal = self.illegal[objecting] = Illegal(tuple(objection for _, objection in standing), self.alternatives)
+        return illegal

@@ -16,16 +16,21 @@ from bridge.domain.policy.contradictions import Placed, complain_of_contradictio
 from bridge.domain.policy.judging import Policy
 from bridge.domain.policy.rules import (
     LANGUAGES,
+    PERSONS,
     After,
     Demand,
     Exemption,
+    Filled,
     Limits,
     ModeFor,
     NeedsComment,
     OnlyBy,
     OnlyInto,
+    OtherPerson,
     Party,
+    Reminder,
     Rule,
+    SamePerson,
     Sentence,
 )
 from bridge.domain.policy.shapes import (
@@ -38,6 +43,7 @@ from bridge.domain.policy.shapes import (
     Key,
     Known,
     ListOf,
+    Made,
     MapOf,
     Named,
     Number,
@@ -138,9 +144,6 @@ def _comment(*, by: frozenset[PartyName], within: timedelta, places: Places, rea
     return NeedsComment(by, within)
 
 
-_DEMANDS = ("only-by", "only-into", "after", "comment")
-
-
 def _rule(
     *,
     sentence: Sentence,
@@ -152,16 +155,14 @@ def _rule(
     by: frozenset[PartyName] | None = None,
     types: frozenset[str] | None = None,
     projects: frozenset[str] | None = None,
-    only_by: frozenset[PartyName] | None = None,
-    only_into: frozenset[StatusName] | None = None,
-    after: frozenset[StatusName] | None = None,
-    comment: NeedsComment | None = None,
+    fields: dict[str, frozenset[str]] | None = None,
     mode_for: tuple[ModeFor, ...] = (),
     places: Places,
     reading: Reading,
+    **demands: Demand,
 ) -> Placed[Rule] | None:
     complain = reading.findings.complain
-    asked = [key for key in _DEMANDS if key in places.values]
+    asked = [key for key in places.values if key in _DEMANDS]
     if len(asked) != 1:
         complain(
             places.of(asked[1]) if asked else places.section,
@@ -175,16 +176,7 @@ def _rule(
     if creation and from_ is not None:
         complain(places.of("from"), "a ticket that is created comes from no status", "remove 'from' or 'creation'")
         return None
-    demand: Demand
-    if only_by is not None:
-        demand = OnlyBy(only_by)
-    elif only_into is not None:
-        demand = OnlyInto(only_into)
-    elif after is not None:
-        demand = After(after)
-    else:
-        assert comment is not None
-        demand = comment
+    (demand,) = demands.values()
     rule = Rule(
         id=RuleId(places.name),
         sentence=sentence,
@@ -197,9 +189,25 @@ def _rule(
         by=by,
         types=types,
         projects=projects,
+        fields=fields or {},
         mode_for=mode_for,
     )
     return Placed(rule, places)
+
+
+def _reminder(
+    *,
+    status: frozenset[StatusName],
+    after: timedelta,
+    mode: str,
+    sentence: Sentence,
+    source: str,
+    types: frozenset[str] | None = None,
+    projects: frozenset[str] | None = None,
+    places: Places,
+    reading: Reading,
+) -> Reminder:
+    return Reminder(RuleId(places.name), sentence, source, Mode(mode), status, after, types, projects)
 
 
 def _exemption(
@@ -240,6 +248,7 @@ def _document(
     closed: frozenset[StatusName],
     rules: tuple[Placed[Rule], ...],
     languages: dict[str, str] | None = None,
+    reminders: tuple[Reminder, ...] = (),
     exemptions: tuple[Placed[Exemption], ...] = (),
     limits: Limits | None = None,
     places: Places,
@@ -257,6 +266,7 @@ def _document(
         languages=languages or {},
         guide_url=guide,
         appeal_word=appeal,
+        reminders=reminders,
         exemptions=tuple(one.value for one in exemptions),
         limits=limits or Limits(),
     )
@@ -267,8 +277,9 @@ def _document(
 # --- The vocabulary -------------------------------------------------------------------------------------------------
 
 _NAME = Text("a name of small letters, digits and '-'", r"(?!nobody$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_STATUS = Known("status")
-_PARTY = Known("party")
+_STATUS = Made(Known("status"), StatusName)
+_PARTY = Made(Known("party"), PartyName)
+_PERSON = Known("status", PERSONS)
 _PROJECT = Identifier("a project's identifier")
 _MODE = Choice(tuple(Mode), "mode")
 _SENTENCE = Section("the sentence", {language: Key(Text(), f"in {language}") for language in LANGUAGES}, _sentence)
@@ -305,6 +316,22 @@ _COMMENT = Section(
     _comment,
 )
 
+_DEMANDS = {
+    "only-by": Key(Made(Several(_PARTY, "nobody"), OnlyBy), "asks: only these parties may do it", required=False),
+    "only-into": Key(Made(Several(_STATUS, "nowhere"), OnlyInto), "asks: only into these statuses", required=False),
+    "after": Key(
+        Made(Several(_STATUS), After), "asks: only after one of these, since the ticket was last opened", required=False
+    ),
+    "comment": Key(_COMMENT, "asks: only with a comment near it", required=False),
+    "filled": Key(Made(Several(Text()), Filled), "asks: only with something in these custom fields", required=False),
+    "other-person-than": Key(
+        Made(Several(_PERSON), OtherPerson), "asks: not the author, the assignee, or who set a status", required=False
+    ),
+    "same-person-as": Key(
+        Made(Several(_PERSON), SamePerson), "asks: the author, the assignee, or who set a status", required=False
+    ),
+}
+
 _RULE = Section(
     "the rule",
     {
@@ -314,12 +341,12 @@ _RULE = Section(
         "by": Key(Several(_PARTY), "looks at moves of these parties; without it, of all", required=False),
         "types": Key(Several(Text()), "looks at tickets of these types; without it, of all", required=False),
         "projects": Key(Several(_PROJECT), "looks at tickets of these projects; without it, of all", required=False),
-        "only-by": Key(Several(_PARTY, "nobody"), "asks: only these parties may do it", required=False),
-        "only-into": Key(Several(_STATUS, "nowhere"), "asks: only into these statuses", required=False),
-        "after": Key(
-            Several(_STATUS), "asks: only after one of these, since the ticket was last opened", required=False
+        "fields": Key(
+            MapOf("custom fields with values", Text(), Several(Identifier("a value"))),
+            "looks at tickets whose custom fields hold one of these values",
+            required=False,
         ),
-        "comment": Key(_COMMENT, "asks: only with a comment near it", required=False),
+        **_DEMANDS,
         "mode": Key(_MODE, "off, observe (reported) or enforce (put back)"),
         "mode-for": Key(
             ListOf(_MODE_FOR, "exceptions"), "another mode by project or time: the first that fits", required=False
@@ -330,11 +357,25 @@ _RULE = Section(
     _rule,
 )
 
+_REMINDER = Section(
+    "the reminder",
+    {
+        "status": Key(Several(_STATUS), "looks at tickets in these statuses"),
+        "after": Key(Duration(), "how long they have been in it"),
+        "types": Key(Several(Text()), "of these types; without it, of all", required=False),
+        "projects": Key(Several(_PROJECT), "in these projects; without it, in all", required=False),
+        "mode": Key(_MODE, "off, observe (reported) or enforce (the comment is written, once)"),
+        "sentence": Key(_SENTENCE, "what the comment says"),
+        "source": Key(Text(), "where this comes from, or whose wish it is"),
+    },
+    _reminder,
+)
+
 _EXEMPTION = Section(
     "the exemption",
     {
         "id": Key(_NAME, "shown wherever it is used"),
-        "rules": Key(Several(Known("rule")), "of these rules; without it, of all", required=False),
+        "rules": Key(Several(Made(Known("rule"), RuleId)), "of these rules; without it, of all", required=False),
         "projects": Key(Several(_PROJECT), "in these projects; without it, in all", required=False),
         "people": Key(
             Several(Identifier("a user's number")), "for these people, by their number in OpenProject", required=False

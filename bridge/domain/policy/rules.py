@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bridge.domain.model import Mode, PartyName, RuleId, StatusName
@@ -58,7 +58,31 @@ class NeedsComment:
     within: timedelta
 
 
-Demand = OnlyBy | OnlyInto | After | NeedsComment
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """These custom fields must hold something."""
+
+    fields: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPerson:
+    """Whoever moves must be another person than each of these: ``author``, ``assignee``, or who set a status."""
+
+    than: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SamePerson:
+    """Whoever moves must be one of these: ``author``, ``assignee``, or who set a status."""
+
+    one_of: frozenset[str]
+
+
+PERSONS = ("author", "assignee")
+"""Whom a rule may mean beside those who set a status."""
+
+Demand = OnlyBy | OnlyInto | After | NeedsComment | Filled | OtherPerson | SamePerson
 
 
 # --- The rule -------------------------------------------------------------------------------------------------------
@@ -73,12 +97,12 @@ class ModeFor:
     since: datetime | None = None
     until: datetime | None = None
 
-    def fits(self, project: str, at: datetime) -> bool:
-        """True when a move in this project at this moment is under this mode."""
+    def fits(self, project: str | None, at: datetime | None) -> bool:
+        """True when a move in this project at this moment is under this mode; None is before all time."""
         return (
             (self.projects is None or project in self.projects)
-            and (self.since is None or at >= self.since)
-            and (self.until is None or at < self.until)
+            and (self.since is None or (at is not None and at >= self.since))
+            and (self.until is None or at is None or at < self.until)
         )
 
 
@@ -101,14 +125,32 @@ class Rule:
     by: frozenset[PartyName] | None = None
     types: frozenset[str] | None = None
     projects: frozenset[str] | None = None
+    fields: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Custom fields by label, each with the values that the rule looks at."""
     mode_for: tuple[ModeFor, ...] = ()
 
-    def mode_in(self, project: str, at: datetime) -> Mode:
+    def mode_in(self, project: str | None, at: datetime | None) -> Mode:
         """The mode for a move in this project at this moment: the first exception that fits, else the rule's own."""
         for exception in self.mode_for:
             if exception.fits(project, at):
                 return exception.mode
         return self.mode
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """A comment that is written once when a ticket has been in a status for long."""
+
+    id: RuleId
+    sentence: Sentence
+    """What the comment says."""
+    source: str
+    mode: Mode
+    """``observe``: reported; ``enforce``: written."""
+    statuses: frozenset[StatusName]
+    after: timedelta
+    types: frozenset[str] | None = None
+    projects: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

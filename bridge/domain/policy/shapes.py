@@ -16,6 +16,7 @@ from bridge.domain.policy.yamltext import Findings, Node, Place, Scalar, Sequenc
 from bridge.domain.policy.yamltext import Mapping as Keys
 
 T = TypeVar("T")
+U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
 JsonSchema = dict[str, object]
 
@@ -111,17 +112,19 @@ class Exactly:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A name that the same file declares: a status, a party, a rule."""
+    """A name that the same file declares: a status, a party, a rule; or one of a few words beside."""
 
     what: str
+    words: tuple[str, ...] = ()
 
     def read(self, node: Node, reading: Reading) -> str | None:
         """See ``Shape``."""
         if not isinstance(node, Scalar) or node.kind != "text":
             _expected(node, f"a {self.what}" if node.kind == "nothing" else f"a {self.what}, which is a text", reading)
             return None
-        if node.text not in reading.names[self.what]:
-            reading.findings.unknown(node, self.what, node.text, reading.names[self.what])
+        known = (*self.words, *reading.names[self.what])
+        if node.text not in known:
+            reading.findings.unknown(node, " or ".join((*self.words, self.what)), node.text, known)
             return None
         return node.text
 
@@ -320,6 +323,23 @@ class ListOf(Generic[T]):
     def schema(self) -> JsonSchema:
         """See ``Shape``."""
         return {"type": "array", "items": self.one.schema(), "minItems": 1, "uniqueItems": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Generic[T, U]):
+    """A value of another shape, made into something."""
+
+    of: Shape[T]
+    make: Callable[[T], U]
+
+    def read(self, node: Node, reading: Reading) -> U | None:
+        """See ``Shape``."""
+        value = self.of.read(node, reading)
+        return None if value is None else self.make(value)
+
+    def schema(self) -> JsonSchema:
+        """See ``Shape``."""
+        return self.of.schema()
 
 
 @dataclass(frozen=True, slots=True)
