@@ -1,0 +1,173 @@
+"""Runs one cycle after another, on time, until it is told to stop. What a cycle does is the engine's business.
+
+A cycle that fails is a line in the log and in the heartbeat, and the next one comes; a cycle that says that going on
+would do harm (``Stop``, ``ConfigError``) ends the daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import structlog
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from bridge.errors import BridgeError, ConfigError, Stop
+
+GRACE = 1.5
+"""Seconds that a cycle gets to finish after SIGTERM. It is safe to leave it then: what it did is in the ledger, and the
+next start finishes it exactly once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """How the daemon is, for ``bridge status`` and for whoever watches the file."""
+
+    pid: int
+    interval: float
+    """Seconds between cycles."""
+    started_at: datetime
+    cycles: int = 0
+    missed: int = 0
+    """Cycles that were due while another was still running, as far as a later cycle has recorded them."""
+    failures: int = 0
+    """Cycles that failed since the last good one."""
+    last_cycle: datetime | None = None
+    last_success: datetime | None = None
+    error: str = ""
+    """Why the last cycle failed; empty when it did not."""
+    stopped_at: datetime | None = None
+
+
+def read_heartbeat(path: Path) -> Heartbeat | None:
+    """The last heartbeat; None when there never was one, or the file is not one."""
+    try:
+        fields = orjson.loads(path.read_bytes())
+        times = {name: _time(fields[name]) for name in ("last_cycle", "last_success", "stopped_at")}
+        return Heartbeat(**fields | times | {"started_at": datetime.fromisoformat(fields["started_at"])})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+class Daemon:
+    """Calls ``cycle`` every ``interval`` seconds, never two at once. ``run`` returns when it was stopped."""
+
+    def __init__(
+        self,
+        cycle: Callable[[int], Mapping[str, object]],
+        *,
+        interval: float,
+        jitter: float,
+        heartbeat: Path,
+        stop: threading.Event | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """``cycle`` is told how many were missed since the last one, and returns what its log line shall say."""
+        self._cycle = cycle
+        self._interval = interval
+        self._path = heartbeat
+        self._clock = clock
+        self._log = structlog.get_logger("bridge.daemon")
+        self._stop = stop if stop is not None else threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._fatal: BridgeError | None = None
+        self._missed = 0
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC",
+            executors={"default": ThreadPoolExecutor(1)},
+            # misfire None: a late cycle is run, not dropped (APScheduler would drop it after one second).
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._scheduler.add_listener(self._count_missed, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
+        self._job = self._scheduler.add_job(
+            self._run_one, "interval", seconds=interval, jitter=jitter or None, next_run_time=datetime.now(UTC)
+        )
+        self._beat = Heartbeat(os.getpid(), interval, clock())
+
+    def run(self) -> bool:
+        """Until SIGTERM, SIGINT or ``stop``. True when no cycle was left unfinished. Raises Stop or ConfigError.
+
+        Where False is returned, a thread still waits for the server: the caller must end the process.
+        """
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: self._stop.set())
+        self._write()
+        self._log.info("started", interval=self._interval)
+        self._scheduler.start()
+        self._stop.wait()
+        self._scheduler.shutdown(wait=False)
+        finished = self._idle.wait(GRACE)
+        self._beat = replace(self._beat, stopped_at=self._clock())
+        self._write()
+        self._log.info("stopped", cycles=self._beat.cycles, unfinished=not finished)
+        if self._fatal is not None:
+            raise self._fatal
+        return finished
+
+    def wake(self) -> None:
+        """Run a cycle as soon as possible; many calls at once are one."""
+        self._job.modify(next_run_time=datetime.now(UTC))
+
+    def _count_missed(self, _event: JobEvent) -> None:
+        self._missed += 1  # written by the scheduler's thread alone, as _beat is by the cycle's
+        self._log.warning("missed", reason="the cycle before is still running", missed=self._missed)
+
+    def _run_one(self) -> None:
+        if self._stop.is_set():
+            return
+        self._idle.clear()
+        missed = self._missed - self._beat.missed
+        began = self._clock()
+        error = ""
+        try:
+            told = self._cycle(missed)
+            self._beat = replace(self._beat, missed=self._beat.missed + missed)
+            self._log.info("cycle", **told, seconds=round((self._clock() - began).total_seconds(), 3), missed=missed)
+        except (ConfigError, Stop) as fatal:
+            error = str(fatal)
+            self._fatal = fatal
+            self._log.error("stop", reason=error)
+            self._stop.set()
+        except BridgeError as later:
+            error = str(later)
+            self._log.warning("cycle failed", reason=error, failures=self._beat.failures + 1)
+        except Exception as mistake:  # noqa: BLE001 - one of two places: a mistake in one cycle must not end the watch
+            error = f"{type(mistake).__name__}: {mistake}"
+            self._log.exception("cycle failed", reason="a mistake in the program; please report it")
+        finally:
+            self._note(error)
+            self._idle.set()
+
+    def _note(self, error: str) -> None:
+        now = self._clock()
+        self._beat = replace(
+            self._beat,
+            cycles=self._beat.cycles + 1,
+            failures=self._beat.failures + 1 if error else 0,
+            last_cycle=now,
+            last_success=self._beat.last_success if error else now,
+            error=error,
+        )
+        self._write()
+
+    def _write(self) -> None:
+        """Whole or not at all: whoever reads the file never sees half of it."""
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.write_bytes(orjson.dumps(asdict(self._beat)))
+            fresh.replace(self._path)
+        except OSError as error:
+            self._log.warning("no heartbeat", path=str(self._path), reason=error.strerror)

@@ -1,0 +1,359 @@
+"""What the operator decides, read once at start from secrets, ``.env`` and the environment. Every check is here.
+
+It reads files and the environment and nothing else: whether the URL answers is asked by ``bridge doctor``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NestedSecretsSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+from bridge.domain.model import Mode
+from bridge.errors import ConfigError
+
+PREFIX = "BRIDGE_"
+DOCKER_SECRETS = Path("/run/secrets")
+NOT_SETTINGS = frozenset({"bridge_env_file"})
+"""Variables with the prefix that are not settings: where to find them."""
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be the address of the OpenProject, like https://openproject.example.org")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or password; the token goes into openproject.api_key")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with the path, without ? or #")
+    path = parts.path.rstrip("/")
+    if path.endswith("/api/v3"):
+        raise ValueError("must be the address that people open in a browser, without /api/v3")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _token(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    if not text:
+        raise ValueError("is empty; create a token in OpenProject: My account, Access tokens, API")
+    if text.startswith(("http://", "https://")):
+        raise ValueError("looks like an address; the token is a line of letters and digits")
+    if ":" in text or any(c.isspace() for c in text):
+        raise ValueError("must be the bare token: one word, without 'apikey:' or 'Bearer' before it")
+    return SecretStr(text)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"the file {path} cannot be read by this user")
+    return path
+
+
+Token = Annotated[SecretStr, AfterValidator(_token)]
+ExistingFile = Annotated[Path, AfterValidator(_existing)]
+
+
+class Section(BaseModel):
+    """A group of settings. A name that it does not know is a typing error, and an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class OpenProject(Section):
+    """Which OpenProject, and as whom."""
+
+    url: Annotated[str, AfterValidator(_base_url)] = Field(description="Address of the OpenProject, as in a browser.")
+    api_key: Token | None = Field(default=None, description="API token of the service account.")
+    client_id: str | None = Field(default=None, description="OAuth client credentials instead of a token.")
+    client_secret: Token | None = Field(default=None, description="Secret that belongs to client_id.")
+    ca_file: ExistingFile | None = Field(
+        default=None,
+        description="Certificates to trust instead of the public ones (PEM). The environment's are not used.",
+    )
+    proxy: SecretStr | None = Field(
+        default=None, description="HTTP proxy, with its password where it has one. HTTPS_PROXY is not used."
+    )
+    connect_timeout: float = Field(
+        default=3.05,
+        ge=0.1,
+        le=60,
+        description="Seconds; just above TCP's first repetition at 3 s, so that one lost packet is no outage.",
+    )
+    read_timeout: float = Field(
+        default=30,
+        ge=1,
+        le=120,
+        description="Seconds; OpenProject itself gives up at 120 s, and `select` answers in less than 1 s.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_sign_in(self) -> OpenProject:
+        if self.api_key is not None and (self.client_id is not None or self.client_secret is not None):
+            raise ValueError("give either api_key or client_id and client_secret, not both")
+        if (self.client_id is None) != (self.client_secret is None):
+            raise ValueError("client_id and client_secret belong together; one of them is missing")
+        if self.api_key is None and self.client_id is None:
+            raise ValueError("a token is missing: set api_key, or client_id and client_secret")
+        return self
+
+
+class Poll(Section):
+    """How often OpenProject is asked. An idle poll costs it one request of about 40 ms (contract A.1)."""
+
+    interval: float = Field(
+        default=60,
+        ge=1,
+        le=3600,
+        description="Seconds between polls; below 1 s polls overtake each other, beyond 1 h nobody is 'watching'.",
+    )
+    jitter: float = Field(default=5, ge=0, le=300, description="Seconds, at most: many bridges must not ask in step.")
+    overlap: float = Field(
+        default=180,
+        ge=120,
+        le=86400,
+        description="Seconds that a poll looks back behind the last one. A change is stamped before it is visible: up "
+        "to OpenProject's own request limit of 120 s earlier (contract §2.4).",
+    )
+    snapshot_interval: float = Field(
+        default=900,
+        ge=1,
+        le=86400,
+        description="Seconds between comparisons of every ticket's status: finds deletions and what a poll missed.",
+    )
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Log(Section):
+    """Log lines, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least that is logged.")
+    format: LogFormat = Field(
+        default=LogFormat.AUTO, description="auto: for people on a terminal, JSON everywhere else."
+    )
+
+
+class Settings(Section):
+    """Everything that the operator decides outside the policy."""
+
+    openproject: OpenProject
+    policy: ExistingFile = Field(description="The policy file; config/cegape.yaml is one.")
+    mode: Literal[Mode.OBSERVE, Mode.ENFORCE] = Field(
+        default=Mode.OBSERVE,
+        description="observe: judge and report. enforce: put back as well, where the policy's rules say so.",
+    )
+    state_dir: Path = Field(
+        default=Path("bridge-state"),
+        description="Folder of the ledger, the heartbeat and the reports. Under systemd, its StateDirectory.",
+    )
+    store: SecretStr | None = Field(
+        default=None,
+        description="Database of the ledger: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME. "
+        "Without it, a SQLite file in state_dir.",
+    )
+    poll: Poll = Poll()
+    log: Log = Log()
+
+    @property
+    def store_url(self) -> str:
+        """The database's URL, password included: for the store alone."""
+        if self.store is not None:
+            return self.store.get_secret_value()
+        return f"sqlite:///{self.state_dir / 'bridge.db'}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret in clear, so that the log can strike them out."""
+        return tuple(value.get_secret_value() for _, value in values(self) if isinstance(value, SecretStr))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and what somebody who debugs them needs to know."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    """Where each value that is not a default came from, by dotted name."""
+    warnings: tuple[str, ...]
+
+
+def load(env_file: Path | None = None) -> Loaded:
+    """Read the settings. Raises ConfigError with every mistake at once, each with its name and variable.
+
+    Later sources win: Docker's secrets, systemd's credentials, the env file (``.env`` unless one is named), the
+    environment. In each, ``NAME_FILE`` names a file that holds the value of ``NAME``.
+    """
+    if env_file is not None and not env_file.is_file():
+        raise ConfigError(f"there is no env file {env_file}")
+    texts: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    complaints: list[str] = []
+    warnings: list[str] = []
+    if given := os.environ.get("STATE_DIRECTORY"):
+        texts["state_dir"], origins["state_dir"] = given.split(":")[0], "systemd's STATE_DIRECTORY"
+    for origin, source in _sources(env_file or Path(".env")):
+        read = _read(source.env_vars, origin)
+        texts |= {name: value for name, (value, _) in read.values.items()}
+        origins |= {name: where for name, (_, where) in read.values.items()}
+        complaints += read.complaints
+        warnings += read.warnings
+    try:
+        settings = Settings.model_validate(_nested(texts))
+    except ValidationError as error:
+        raise ConfigError("\n".join((*complaints, *_complaints(error, origins)))) from None
+    if complaints:
+        raise ConfigError("\n".join(complaints))
+    return Loaded(settings, origins, (*warnings, *_cautions(settings)))
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting: ``poll.interval`` is ``BRIDGE_POLL__INTERVAL``."""
+    return PREFIX + name.upper().replace(".", "__")
+
+
+def fields(section: type[BaseModel] = Settings, above: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every single setting with its dotted name, in order of declaration."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from fields(kind, f"{above}{name}.")
+        else:
+            yield above + name, field
+
+
+def values(section: BaseModel, above: str = "") -> Iterator[tuple[str, object]]:
+    """Every single setting's value with its dotted name."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from values(value, f"{above}{name}.")
+        else:
+            yield above + name, value
+
+
+# --- Reading --------------------------------------------------------------------------------------------------------
+
+
+class _Named(BaseSettings):
+    """How pydantic-settings finds our names; what they mean is ``Settings``' business."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True)
+
+
+def _sources(env_file: Path) -> Iterator[tuple[str, EnvSettingsSource]]:
+    for folder in (DOCKER_SECRETS, Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/nonexistent")):
+        if folder.is_dir():
+            yield f"secret in {folder}", NestedSecretsSettingsSource(SecretsSettingsSource(_Named, folder))
+    yield str(env_file), DotEnvSettingsSource(_Named, env_file=env_file)
+    yield "environment", EnvSettingsSource(_Named)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    values: dict[str, tuple[str, str]]
+    """Text and origin by dotted name."""
+    complaints: list[str]
+    warnings: list[str]
+
+
+def _read(variables: Mapping[str, str | None], origin: str) -> _Read:
+    """What one source says. Its names are in lower case."""
+    names = {variable(name).lower(): name for name, _ in fields()}
+    read = _Read({}, [], [])
+    for key, text in variables.items():
+        if not key.startswith(PREFIX.lower()) or not text or key in NOT_SETTINGS:
+            continue
+        if key in names:
+            if f"{key}_file" in variables:
+                read.complaints.append(f"{_label(names[key])}: give it or {key.upper()}_FILE, not both")
+            read.values[names[key]] = (text, origin)
+        elif (stem := key.removesuffix("_file")) in names:
+            try:
+                read.values[names[stem]] = (Path(text).read_text(encoding="utf-8").strip(), f"file {text}")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+                read.complaints.append(f"{_label(names[stem])}: {key.upper()} names {text}: {reason}")
+        else:
+            _unknown(key, names, origin, read)
+    return read
+
+
+def _unknown(key: str, names: Mapping[str, str], origin: str, read: _Read) -> None:
+    """A wrong name in a section is an error; any other may belong to another program and is only pointed out."""
+    close = difflib.get_close_matches(key, names, 1)
+    hint = f"; did you mean {close[0].upper()}?" if close else ""
+    sections = {name.split(".")[0] for name in names.values() if "." in name}
+    in_section = any(key.startswith(f"{PREFIX.lower()}{section}__") for section in sections)
+    (read.complaints if in_section else read.warnings).append(
+        f"{key.upper()} ({origin}): there is no such setting{hint}"
+    )
+
+
+def _nested(texts: Mapping[str, str]) -> dict[str, object]:
+    """Dotted names as sections; a section without values is there all the same, so that each missing name is told."""
+    sections: dict[str, dict[str, str]] = {name.split(".")[0]: {} for name, _ in fields() if "." in name}
+    plain: dict[str, str] = {}
+    for name, text in texts.items():
+        section, dot, leaf = name.partition(".")
+        if dot:
+            sections[section][leaf] = text
+        else:
+            plain[name] = text
+    return {**plain, **sections}
+
+
+# --- Telling --------------------------------------------------------------------------------------------------------
+
+
+def _label(name: str) -> str:
+    return f"{name} (env {variable(name)})"
+
+
+def _complaints(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
+    for detail in error.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "missing":
+            message = "is not set, and has no default"
+        origin = origins.get(name)
+        where = f" [from {origin}]" if origin not in (None, "environment") else ""
+        yield f"{_label(name)}: {message[:1].lower()}{message[1:]}{where}"
+
+
+def _cautions(settings: Settings) -> Iterable[str]:
+    """What is allowed and probably not meant."""
+    url = urlsplit(settings.openproject.url)
+    if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+        yield f"{_label('openproject.url')}: http sends the token unencrypted; use https"
