@@ -92,8 +92,13 @@ class Daemon:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._scheduler.add_listener(self._count_missed, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
-        self._job = self._scheduler.add_job(
-            self._run_one, "interval", seconds=interval, jitter=jitter or None, next_run_time=datetime.now(UTC)
+        self._scheduler.add_job(
+            self._run_one,
+            "interval",
+            seconds=interval,
+            jitter=jitter or None,
+            id="cycle",
+            next_run_time=datetime.now(UTC),
         )
         self._beat = Heartbeat(os.getpid(), interval, clock())
 
@@ -118,10 +123,14 @@ class Daemon:
         return finished
 
     def wake(self) -> None:
-        """Run a cycle as soon as possible; many calls at once are one."""
-        self._job.modify(next_run_time=datetime.now(UTC))
+        """Run a cycle that begins after this call, as soon as possible; many calls at once are one or two."""
+        # A job of its own: the regular one would be skipped while a cycle runs, and that cycle may have looked already.
+        # Two of them, one running and one waiting: the waiting one begins after every call that finds it there.
+        self._scheduler.add_job(self._run_one, id="wake", replace_existing=True, max_instances=2)
 
-    def _count_missed(self, _event: JobEvent) -> None:
+    def _count_missed(self, event: JobEvent) -> None:
+        if event.job_id != "cycle":
+            return
         self._missed += 1  # written by the scheduler's thread alone, as _beat is by the cycle's
         self._log.warning("missed", reason="the cycle before is still running", missed=self._missed)
 

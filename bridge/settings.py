@@ -342,6 +342,7 @@ def _label(name: str) -> str:
 
 
 def _complaints(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
+    leaves = {name for name, _ in fields()}
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         name = ".".join(str(part) for part in detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")
@@ -349,7 +350,8 @@ def _complaints(error: ValidationError, origins: Mapping[str, str]) -> Iterator[
             message = "is not set, and has no default"
         origin = origins.get(name)
         where = f" [from {origin}]" if origin not in (None, "environment") else ""
-        yield f"{_label(name)}: {message[:1].lower()}{message[1:]}{where}"
+        label = _label(name) if name in leaves else name  # a whole section contradicts itself
+        yield f"{label}: {message[:1].lower()}{message[1:]}{where}"
 
 
 def _cautions(settings: Settings) -> Iterable[str]:
