@@ -333,8 +333,8 @@ def membership(hal: object) -> Membership | None:
 
 def custom_field_names(hal: object) -> Iterable[str]:
     """The names of the custom fields in a work package schema."""
-    if type(hal) is not dict:
-        raise Malformed("a schema was expected, and it is no object")
+    if _get(hal, "_type", str) != "Schema" or not isinstance(hal, dict):
+        raise Malformed("'_type' is not a schema's")
     return [_get(field, "name", str) for key, field in hal.items() if key.startswith("customField")]
 
 
