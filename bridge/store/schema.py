@@ -8,6 +8,7 @@ entries alone. Readers may join on ``seq`` for the whole payload. Times are inst
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
@@ -60,6 +61,55 @@ class Instant(TypeDecorator[datetime]):
         """In."""
         return None if value is None else instant(value)
 
+
+class EntryKind(StrEnum):
+    """What an entry tells. docs/audit.md describes each payload."""
+
+    GENESIS = "genesis"
+    TICKET = "ticket"
+    VANISHED = "vanished"
+    ACTIVITY = "activity"
+    WATERMARK = "watermark"
+    STATUS = "status"
+    PERSON = "person"
+    PROJECT = "project"
+    TYPE = "type"
+    ROLES = "roles"
+    ROLES_READ = "roles_read"
+    DECISION = "decision"
+    ENFORCEMENT = "enforcement"
+    INTENT = "intent"
+    CLAIM = "claim"
+    OUTCOME = "outcome"
+    CLOCK = "clock"
+    """The clock was found set back; times before and after this entry cannot be compared."""
+    BEAT = "beat"
+    """Written before each checkpoint: the polls done and missed since the last one."""
+    REDACTION = "redaction"
+    RETENTION = "retention"
+    CARRIED = "carried"
+    LEGAL_HOLD = "legal_hold"
+
+    START = "start"
+    STOP = "stop"
+    CYCLE = "cycle"
+    MISSED = "missed"
+    UNREADABLE = "unreadable"
+    HOLD = "hold"
+    BREAKER = "breaker"
+    PAUSE = "pause"
+    RESUME = "resume"
+    POLICY = "policy"
+    SETTINGS = "settings"
+    EXEMPTION = "exemption"
+    APPEAL = "appeal"
+    REPORT = "report"
+    EXPORT = "export"
+    LOGIN = "login"
+
+
+EVENTS = frozenset(list(EntryKind)[list(EntryKind).index(EntryKind.START) :])
+"""Kinds that callers record as they are; the others have a method of their own in the ledger."""
 
 metadata = MetaData()
 
@@ -123,9 +173,9 @@ checkpoint = Table(
 meta = Table(
     "meta",
     metadata,
-    Column("key", Text, primary_key=True, comment="watermark · polls_done · polls_missed · origin"),
+    Column("key", Text, primary_key=True, comment="watermark, polls_done, polls_missed"),
     Column("value", Text, nullable=False),
-    comment="Operating state, not evidence. The watermark is in the chain too whenever something was observed",
+    comment="Operating state, not evidence: it only ever makes the bridge look again",
 )
 
 # --- Tickets and what the server said -------------------------------------------------------------------------------
@@ -224,10 +274,9 @@ role_spell = Table(
 policy = Table(
     "policy",
     metadata,
-    Column("policy", _Seq, primary_key=True, autoincrement=False, comment="1, 2, 3 … in order of first use"),
+    _seq(),
     Column("hash", Text, nullable=False, unique=True, comment="The policy's own hash"),
-    Column("seq", BigInteger, nullable=False, comment="The first entry that used it"),
-    comment="Policies that decisions were made under",
+    comment="Policies that decisions were made under, by the first entry that told of each",
 )
 
 decision = Table(
@@ -257,7 +306,7 @@ decision = Table(
     Column("reason", Text, nullable=False, comment="Why undecided, or why allowed where it is not plain; else empty"),
     Column("sentence", Text, comment='The rule in words, JSON by language ({"en": …, "fr": …}); null unless illegal'),
     Column("exemption", Text, comment="The exemption that allowed it"),
-    Column("policy", BigInteger, nullable=False, comment="policy.policy"),
+    Column("policy", BigInteger, nullable=False, comment="policy.seq"),
     Column("earliest", Instant, nullable=False, comment="The move did not happen before this"),
     Column("latest", Instant, nullable=False, comment="The move did not happen after this"),
     Column("decided_at", Instant, nullable=False),

@@ -1,0 +1,255 @@
+"""Opening the database: one read-write connection, its lock, migrations, and database errors in the bridge's words.
+
+SQLite before 3.51.3 can corrupt a WAL database when two connections write or checkpoint at once, so there is exactly
+one read-write connection, and a second writer is refused. The locks end with their process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from bridge.errors import BridgeError, ConfigError, RetryLater, Stop
+from bridge.store.schema import APPLICATION_ID, HEAD
+
+BUSY_TIMEOUT = 15
+"""Seconds to wait for a reader that checkpoints or a backup that begins; longer is a fault to report."""
+
+_WRITER = crc32(b"bridge-writer")
+_MIGRATIONS = "bridge.store:migrations"
+
+
+def parse(url: str) -> URL:
+    """The database URL, checked. Raises ConfigError; the message never shows the password."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError(
+            "the database URL cannot be read; write sqlite:////var/lib/bridge/bridge.db or postgresql://user@host/name"
+        ) from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError(f"the store is SQLite or PostgreSQL, not {parsed.get_backend_name()}")
+    return parsed
+
+
+def is_memory(url: URL) -> bool:
+    """Whether it is an SQLite database without a file."""
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def shown(url: URL) -> str:
+    """The URL as messages may show it."""
+    if url.get_backend_name() == "sqlite":
+        return "the in-memory database" if is_memory(url) else str(url.database)
+    return url.render_as_string(hide_password=True)
+
+
+@contextlib.contextmanager
+def translated(url: URL) -> Iterator[None]:
+    """Database errors as errors that say what to do: RetryLater, ConfigError or Stop."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translate(error, shown(url)) from error
+    except sqlite3.Error as error:
+        raise _sqlite_error(error, shown(url)) from error
+
+
+def _translate(error: DBAPIError, where: str) -> BridgeError:
+    if isinstance(error.orig, sqlite3.Error):
+        return _sqlite_error(error.orig, where)
+    state = getattr(error.orig, "sqlstate", None) or ""
+    said = (
+        str(error.orig).strip().splitlines()[0]
+        if error.orig is not None and str(error.orig).strip()
+        else "no reason given"
+    )
+    if state == "53100":
+        return Stop(f"no room left for {where}: nothing was lost up to the last commit; make room and start again")
+    if state == "25006":
+        return Stop(f"{where} is read-only: connect to the primary server")
+    if state in ("28000", "28P01", "3D000", "42501", "3F000"):
+        return ConfigError(f"{where}: {said}")
+    if error.connection_invalidated or state[:2] in ("", "08", "57", "53", "40", "55"):
+        return RetryLater(f"{where} does not answer: {said}")
+    return Stop(f"{where}: {said}")
+
+
+def _sqlite_error(error: sqlite3.Error, where: str) -> BridgeError:
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return RetryLater(f"{where} is in use by another program: {error}")
+        case sqlite3.SQLITE_FULL:
+            return Stop(f"no room left for {where}: nothing was lost up to the last commit; make room and start again")
+        case sqlite3.SQLITE_READONLY:
+            return Stop(f"{where} cannot be written: the file, its directory or the disk is read-only")
+        case sqlite3.SQLITE_CORRUPT:
+            return Stop(f"{where} is damaged ({error}): keep the file, and restore the last backup")
+        case sqlite3.SQLITE_NOTADB:
+            return Stop(
+                f"{where} is no SQLite database, or it is damaged: name another file, or restore the last backup"
+            )
+        case sqlite3.SQLITE_CANTOPEN:
+            return ConfigError(f"{where} cannot be opened: check the directory, and that this user may write to it")
+        case _:
+            return Stop(f"{where}: {error}")
+
+
+class Database:
+    """The one read-write connection. Not for threads: callers take turns."""
+
+    def __init__(self, url: str) -> None:
+        self.url = parse(url)
+        self._lock_file: int | None = None
+        with translated(self.url):
+            self._take_lock_file()
+            try:
+                self.engine = _engine(self.url)
+                self.connection = self._connect()
+            except BaseException:
+                self._release_lock_file()
+                raise
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether it is SQLite; PostgreSQL otherwise."""
+        return self.url.get_backend_name() == "sqlite"
+
+    def reconnect(self) -> Connection:
+        """A new connection in place of a broken one (a PostgreSQL server that was restarted). Takes the lock again."""
+        with contextlib.suppress(Exception):  # the broken one may fail in any way, and nothing hangs on it
+            self.connection.close()
+        self.connection = self._connect()
+        return self.connection
+
+    def close(self) -> None:
+        """Idempotent."""
+        with contextlib.suppress(DBAPIError):
+            self.connection.close()
+        self.engine.dispose()
+        self._release_lock_file()
+
+    def _connect(self) -> Connection:
+        connection = self.engine.connect()
+        try:
+            if not self.sqlite:
+                _take_advisory_lock(connection, shown(self.url))
+            _prepare(connection, shown(self.url))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _take_lock_file(self) -> None:
+        """An flock beside the database: POSIX locks on the file itself are SQLite's."""
+        if not self.sqlite or is_memory(self.url):
+            return
+        path = Path(f"{self.url.database}.lock")
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be created ({error.strerror}): check the directory, and that this user may write to it"
+            ) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise _second_writer(shown(self.url)) from None
+        self._lock_file = handle
+
+    def _release_lock_file(self) -> None:
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+
+def _second_writer(where: str) -> Stop:
+    return Stop(f"another bridge is writing to {where}: stop it first; only one may write at a time")
+
+
+def _take_advisory_lock(connection: Connection, where: str) -> None:
+    """Held by the session, so it ends with the connection. Not through pgbouncer in transaction mode."""
+    with connection.begin():
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _WRITER}):
+            raise _second_writer(where)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        # The positional style, so that prepared statements take plain tuples on both databases.
+        return create_engine(
+            url, poolclass=StaticPool, paramstyle="format", connect_args={"connect_timeout": BUSY_TIMEOUT}
+        )
+    engine = create_engine(
+        url,
+        poolclass=StaticPool,
+        connect_args={"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # an audit record survives a power cut
+            "foreign_keys=ON",
+            "secure_delete=ON",  # erased means erased (redaction)
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _prepare(connection: Connection, where: str) -> None:
+    """Bring an older or empty database up to date; refuse a foreign or newer one."""
+    with connection.begin():
+        sqlite = connection.dialect.name == "sqlite"
+        if sqlite:
+            tables = connection.scalar(text("SELECT count(*) FROM sqlite_master"))
+            application = connection.scalar(text("PRAGMA application_id"))
+            if tables and application != APPLICATION_ID:
+                raise Stop(f"{where} is another program's database: name a file of the bridge's own")
+            ours = bool(tables)
+        else:
+            ours = inspect(connection).has_table("alembic_version")
+            if not ours and inspect(connection).has_table("entry"):
+                raise Stop(f"{where} holds another program's tables: give the bridge a database or schema of its own")
+        version = connection.scalar(text("SELECT version_num FROM alembic_version")) if ours else None
+        if version == HEAD:
+            return
+        _migrate(connection, where)
+        if sqlite:
+            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+
+
+def _migrate(connection: Connection, where: str) -> None:
+    from alembic import command  # noqa: PLC0415 - a third of a second that an up-to-date database need not pay
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", _MIGRATIONS)
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise Stop(
+            f"{where} was written by a newer bridge: install that version, or restore a backup of this one's"
+        ) from None
