@@ -494,6 +494,7 @@ class Instance:
             for ticket in self.tickets.values():
                 if ticket.author == person.id:
                     ticket.author = self.deleted_person
+                    ticket.lock_version += 1  # and its updated_at stays (recording 25)
                 for journal in ticket.journals:
                     if journal.user == person.id:
                         self._former_users[journal.id] = (self.epoch, person.id)

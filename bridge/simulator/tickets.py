@@ -235,8 +235,8 @@ def _bad_comment(body: Mapping[str, Any]) -> Refusal:
 
 def _found(call: Call) -> Ticket:
     id = call.ids["id"]
-    if not id.isdigit():
-        raise not_found("ticket_not_found")
+    if not id.isdigit():  # 15.4 wants an integer before it looks for a ticket
+        raise not_found("not_found" if call.instance.version == "15.4" else "ticket_not_found")
     return call.instance.ticket_for(call.reader, int(id))
 
 
