@@ -99,17 +99,21 @@ class OpenProject(Section):
     proxy: SecretStr | None = Field(
         default=None, description="HTTP proxy, with its password where it has one. HTTPS_PROXY is not used."
     )
+    public_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        default=None,
+        description="The address that people use, where url is an internal one: OpenProject checks its host name.",
+    )
     connect_timeout: float = Field(
-        default=3.05,
+        default=5,
         ge=0.1,
         le=60,
-        description="Seconds; just above TCP's first repetition at 3 s, so that one lost packet is no outage.",
+        description="Seconds; more than TCP's first repetition at 3 s: a lost packet is no outage.",
     )
     read_timeout: float = Field(
-        default=30,
+        default=130,
         ge=1,
-        le=120,
-        description="Seconds; OpenProject itself gives up at 120 s, and `select` answers in less than 1 s.",
+        le=600,
+        description="Seconds; OpenProject itself gives up at 120 s, and a request that is left earlier goes on there.",
     )
 
     @model_validator(mode="after")

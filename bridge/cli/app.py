@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bridge import __version__
-from bridge.cli import frame
+from bridge.cli import config, frame, service
 from bridge.errors import EXIT_UNAVAILABLE, BridgeError
 
 # Plain help: rich's is prettier and twice as slow.
@@ -41,6 +41,11 @@ def options(
 ) -> None:
     """Options of every command."""
     context.obj = env_file
+
+
+for command in (service.run, service.once, service.status, service.pause, service.resume):
+    app.command()(command)
+app.add_typer(config.app, name="config")
 
 
 def main() -> NoReturn:

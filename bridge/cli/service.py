@@ -1,0 +1,190 @@
+"""The bridge at work: ``run``, ``once``, ``status``, ``pause``, ``resume``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bridge.cli import frame
+from bridge.errors import EXIT_FINDINGS, EXIT_FINE
+
+if TYPE_CHECKING:
+    from bridge.daemon import Heartbeat
+    from bridge.engine.cycle import CycleReport
+    from bridge.settings import Settings
+
+LATE = 2
+"""Intervals without a good cycle from which the daemon counts as not well."""
+
+
+def run(context: typer.Context) -> None:
+    """Watch OpenProject until stopped: judge every move, and in enforce mode put illegal ones back."""
+    from bridge import wiring
+    from bridge.daemon import Daemon
+
+    settings = frame.settings(context)
+    frame.set_up_logs(settings)
+    stop = threading.Event()
+    with wiring.cycle(settings, stop=stop) as cycle:
+        daemon = Daemon(
+            lambda missed: told(cycle.run(missed=missed)),
+            interval=settings.poll.interval,
+            jitter=settings.poll.jitter,
+            heartbeat=wiring.heartbeat_file(settings),
+            stop=stop,
+        )
+        if not daemon.run():
+            # A read that the server lets hang cannot be interrupted, and would hold the process for minutes. The
+            # ledger is committed; the next start finishes what this cycle began.
+            sys.stderr.flush()
+            os._exit(EXIT_FINE)
+
+
+def once(context: typer.Context, as_json: frame.Json = False) -> None:
+    """Run one cycle and print what it found and did."""
+    from bridge import wiring
+
+    settings = frame.settings(context)
+    frame.set_up_logs(settings, quiet=True)
+    with progress() as show, wiring.cycle(settings, progress=show) as cycle:
+        report = cycle.run()
+    if as_json:
+        frame.put_json(report)
+        return
+    for name, value in told(report).items():
+        frame.put(f"{name.replace('_', ' ')}: {value}")
+    for acted in report.acted:
+        frame.put(
+            f"ticket {acted.action.work_package}, decision {acted.action.decision}: {acted.result} {acted.detail}".rstrip()
+        )
+
+
+def told(report: CycleReport) -> Mapping[str, object]:
+    """A cycle as the fields of one log line: what happened to whom is in the ledger."""
+    from collections import Counter
+
+    acted = Counter(str(one.result).replace(" ", "_") for one in report.acted)
+    return {
+        "server_time": report.server_time.isoformat(),
+        "kind": "snapshot" if report.snapshot else "window",
+        "listed": report.listed,
+        "read": report.read,
+        "unreadable": report.unreadable,
+        "gone": report.gone,
+        "decided": report.decided,
+        "illegal": report.illegal,
+        "undecided": report.undecided,
+        **{f"reverts_{result}": count for result, count in sorted(acted.items())},
+        "requests": report.requests,
+        **({"breaker": report.breaker} if report.breaker else {}),
+        **({"notes": "; ".join(report.notes)} if report.notes else {}),
+    }
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for long readings, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading tickets", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+# --- Looking at it, and stopping its hand ---------------------------------------------------------------------------
+
+
+def status(context: typer.Context, as_json: frame.Json = False) -> None:
+    """How the daemon is. Exit code 1 when it is not running, late or failing."""
+    from bridge import wiring
+    from bridge.daemon import read_heartbeat
+
+    settings = frame.settings(context)
+    beat = read_heartbeat(wiring.heartbeat_file(settings))
+    paused = wiring.Pause(settings.state_dir).reason()
+    state, well = _state(beat, datetime.now(UTC))
+    if as_json:
+        frame.put_json({"state": state, "well": well, "mode": settings.mode, "paused": paused, "heartbeat": beat})
+    else:
+        _show(settings, beat, state, paused)
+    raise typer.Exit(EXIT_FINE if well else EXIT_FINDINGS)
+
+
+def _state(beat: Heartbeat | None, now: datetime) -> tuple[str, bool]:
+    """In words, and whether that is well."""
+    if beat is None:
+        return "never ran here", False
+    if beat.stopped_at is not None:
+        return "stopped", False
+    if not _alive(beat.pid):
+        return "died without stopping", False
+    last = beat.last_success or beat.started_at
+    if (now - last).total_seconds() > LATE * beat.interval + LATE:
+        return f"no good cycle since {last:%Y-%m-%d %H:%M:%S} UTC", False
+    if beat.failures:
+        return "the last cycle failed", False
+    return "running", True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _show(settings: Settings, beat: Heartbeat | None, state: str, paused: str | None) -> None:
+    frame.put(f"state: {state}")
+    frame.put(f"mode: {settings.mode}{f', paused: {paused}' if paused else ''}")
+    frame.put(f"OpenProject: {settings.openproject.url}")
+    if beat is None:
+        return
+    for name, at in (("started", beat.started_at), ("last cycle", beat.last_cycle), ("last good", beat.last_success)):
+        frame.put(f"{name}: {f'{at:%Y-%m-%d %H:%M:%S} UTC' if at else 'none yet'}")
+    frame.put(f"cycles: {beat.cycles}, missed: {beat.missed}, failed since the last good one: {beat.failures}")
+    if beat.error:
+        frame.put(f"error: {beat.error}")
+
+
+def pause(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="Why; shown by status and kept in the ledger.")] = "",
+    as_json: frame.Json = False,
+) -> None:
+    """Put nothing back from now on, in the daemon that runs too. Judging and recording go on."""
+    import getpass
+
+    from bridge import wiring
+
+    settings = frame.settings(context)
+    text = f"paused by {getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC" + (
+        f": {reason}" if reason else ""
+    )
+    wiring.Pause(settings.state_dir).begin(text)
+    frame.put_json({"paused": text}) if as_json else frame.put(text)
+
+
+def resume(context: typer.Context, as_json: frame.Json = False) -> None:
+    """Let illegal moves be put back again. What was done during the pause is looked at in the next cycle."""
+    from bridge import wiring
+
+    settings = frame.settings(context)
+    was = wiring.Pause(settings.state_dir).end()
+    frame.put_json({"paused": None, "was_paused": was}) if as_json else frame.put(
+        "resumed" if was else "was not paused"
+    )
