@@ -171,7 +171,7 @@ class Client:
         *,
         public_url: str | None = None,
         timeouts: Timeouts = Timeouts(),
-        ca: str | None = None,
+        ca: Path | str | None = None,
         proxy: str | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -418,10 +418,10 @@ def _address(url: str) -> SplitResult:
     return parts._replace(path=parts.path.rstrip("/").removesuffix(API).rstrip("/"))
 
 
-def _existing(ca: str) -> str:
+def _existing(ca: Path | str) -> str:
     if not Path(ca).is_file():
-        raise ConfigError(f"The file of trusted certificates {ca!r} does not exist or cannot be read")
-    return ca
+        raise ConfigError(f"The file of trusted certificates {str(ca)!r} does not exist or cannot be read")
+    return str(ca)
 
 
 def _unanswered(call: _Call, error: BaseException) -> RetryLater:
@@ -437,10 +437,10 @@ def _unanswered(call: _Call, error: BaseException) -> RetryLater:
         return Misconfigured(f"{call.what}: the OpenProject address cannot be used")
     if _caused_by(error, urllib3.exceptions.NameResolutionError):
         return Unavailable(f"{call.what}: the host of the OpenProject address is not known here")
+    if _caused_by(error, urllib3.exceptions.NewConnectionError):
+        return Unavailable(f"{call.what}: no connection to the server. Does it run, and at that address?")
     if _caused_by(error, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
         return Unavailable(f"{call.what}: no answer in time")
-    if _caused_by(error, ConnectionRefusedError):
-        return Unavailable(f"{call.what}: the server does not accept the connection. Is it running at that address?")
     return Unavailable(f"{call.what}: the connection broke ({type(error).__name__})")
 
 
