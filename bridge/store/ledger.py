@@ -374,6 +374,15 @@ class Ledger:
             known[work_package] = value
         return known
 
+    def ticket(self, work_package: WorkPackageId) -> Listed | None:
+        """One ticket as last listed; None when it was never seen."""
+        with self.batch():
+            tickets, _ = self._stored([work_package])
+        if work_package not in tickets:
+            return None
+        project, status, type_, _vanished, _synced = tickets[work_package]
+        return Listed(work_package, project, status, type_)
+
     def vanish(self, work_package: WorkPackageId, *, at: datetime, reason: str) -> None:
         """That the server no longer shows a ticket. No news about one that has vanished already."""
         with self.batch():
@@ -586,6 +595,11 @@ class Ledger:
             self._claimed.add(action)
             return True
 
+    def release(self, action: ActionId) -> None:
+        """Give an action back that was claimed, without an outcome: the next cycle goes on from what is there."""
+        with self.batch():
+            self._claimed.discard(action)
+
     def outcome(
         self, action: ActionId, outcome: Outcome, detail: str | Mapping[str, object] = "", *, at: datetime
     ) -> None:
@@ -628,6 +642,19 @@ class Ledger:
             raise ValueError(f"{kind} is not recorded like this")
         with self.batch():
             return self._append(kind, work_package, {**payload, "at": iso(at)})
+
+    def last_event(self, kind: EntryKind) -> Mapping[str, object] | None:
+        """What was last recorded of this kind; None when nothing was, or it is erased."""
+        event, entry = schema.event.c, schema.entry.c
+        query = (
+            select(entry.payload)
+            .join_from(schema.event, schema.entry, entry.seq == event.seq)
+            .where(event.kind == kind.value)
+            .order_by(event.seq.desc())
+            .limit(1)
+        )
+        rows = self._read(query)
+        return None if not rows or rows[0][0] is None else orjson.loads(rows[0][0])
 
     # --- Inside ---
 
