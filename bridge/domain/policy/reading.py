@@ -6,7 +6,6 @@ The vocabulary is declared once (``DOCUMENT``); the reader and the JSON Schema c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -55,7 +54,7 @@ from bridge.domain.policy.shapes import (
     Several,
     Text,
 )
-from bridge.domain.policy.yamltext import Findings, Mapping, Node, Scalar, Sequence, parse
+from bridge.domain.policy.yamltext import Findings, Mapping, Node, Place, Scalar, Sequence, parse
 
 T = TypeVar("T")
 
@@ -70,6 +69,7 @@ def load(text: str | bytes, filename: str) -> Policy:
     root = parse(text, findings)
     reading = Reading(findings, _declared(root))
     policy = DOCUMENT.read(root, reading)
+    _complain_of_the_unused(reading)
     findings.raise_if_any()
     assert policy is not None, "a document without complaints is a policy"
     data = text if isinstance(text, bytes) else text.encode()
@@ -89,17 +89,25 @@ def schema() -> JsonSchema:
     }
 
 
-def _declared(root: Node) -> dict[str, Collection[str]]:
+def _complain_of_the_unused(reading: Reading) -> None:
+    """Where a name is used that nothing declares, one that is declared and not used may be the one misspelt."""
+    for what in reading.strange:
+        for name, place in reading.names[what].items():
+            if (what, name) not in reading.used:
+                reading.findings.complain(place, f"nothing uses the {what} {name!r}", "perhaps it is misspelt here")
+
+
+def _declared(root: Node) -> dict[str, dict[str, Place]]:
     """The names that the file declares, however wrong the rest of it is."""
-    names: dict[str, Collection[str]] = {"status": [], "party": [], "rule": []}
+    names: dict[str, dict[str, Place]] = {"status": {}, "party": {}, "rule": {}}
     if isinstance(root, Mapping):
         for key, value in root.pairs:
             match key, value:
                 case Scalar(text="statuses"), Sequence(items=items):
-                    names["status"] = [item.text for item in items if isinstance(item, Scalar)]
+                    names["status"] = {item.text: item for item in items if isinstance(item, Scalar) and item.text}
                 case Scalar(text="parties" | "rules" as section), Mapping(pairs=pairs):
                     what = "party" if section == "parties" else "rule"
-                    names[what] = [name.text for name, _ in pairs if isinstance(name, Scalar)]
+                    names[what] = {name.text: name for name, _ in pairs if isinstance(name, Scalar)}
                 case _:
                     pass
     return names
@@ -421,6 +429,7 @@ DOCUMENT = Section(
         "initial": Key(_STATUS, "where tickets begin"),
         "closed": Key(Several(_STATUS), "the statuses that close a ticket"),
         "rules": Key(Named("rule", _RULE, _NAME), "the law, rule by rule"),
+        "reminders": Key(Named("reminder", _REMINDER, _NAME), "comments on tickets that wait for long", required=False),
         "exemptions": Key(
             ListOf(_EXEMPTION, "exemptions"), "who need not follow which rule for a while", required=False
         ),

@@ -6,7 +6,7 @@ One declaration serves the reader, the editor's completion and the reference, so
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from keyword import iskeyword
@@ -23,10 +23,17 @@ JsonSchema = dict[str, object]
 
 @dataclass(slots=True)
 class Reading:
-    """What a shape needs while it reads: where to complain, and the names that the file declares, by what they name."""
+    """What a shape needs while it reads: where to complain, and the names that the file declares.
+
+    The names are kept by what they name, each with its place.
+    """
 
     findings: Findings
-    names: Mapping[str, Collection[str]] = field(default_factory=dict)
+    names: Mapping[str, Mapping[str, Place]] = field(default_factory=dict)
+    used: set[tuple[str, str]] = field(default_factory=set)
+    """What and name of each declared name that something refers to."""
+    strange: set[str] = field(default_factory=set)
+    """What some undeclared name was to be."""
 
 
 class Shape(Protocol[T_co]):
@@ -124,8 +131,10 @@ class Known:
             return None
         known = (*self.words, *reading.names[self.what])
         if node.text not in known:
+            reading.strange.add(self.what)
             reading.findings.unknown(node, " or ".join((*self.words, self.what)), node.text, known)
             return None
+        reading.used.add((self.what, node.text))
         return node.text
 
     def schema(self) -> JsonSchema:
