@@ -330,15 +330,3 @@ class Revert:
     objection: Objection
     alternatives: tuple[StatusName, ...]
     to: StatusId
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """An illegal move stands, and a guard says not to act on it. Reported with its reason."""
-
-    work_package: WorkPackageId
-    change: StatusChange
-    reason: str
-
-
-Action = Revert | Hold

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from bridge.domain.model import (
     Allowed,
     CommentBy,
-    Hold,
     Illegal,
     Judged,
     Kind,
@@ -30,10 +29,9 @@ from bridge.domain.model import (
     Timeline,
     Undecided,
     UserId,
-    Verdict,
     WorkPackageId,
 )
-from bridge.domain.policy import Policy, judge
+from bridge.domain.policy import Limits, Policy, judge
 from bridge.domain.standing import Standing
 
 SAVED_TWICE_WITHIN = timedelta(seconds=2)
@@ -64,24 +62,16 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A judged timeline: where the ticket stands, where it legally would, and the move that stands in between."""
+    """A judged timeline: where the ticket stands, where it legally would, and what would put it back."""
 
     work_package: WorkPackageId
     judged: tuple[Judged, ...]
     status: StatusId | None
     legal: StatusId | None
-    standing: Judged | None
-    """The illegal, enforceable move that the ticket stands in; None when there is nothing to put back."""
-
-    @property
-    def revert(self) -> Revert | None:
-        """The one action that this course calls for."""
-        if self.standing is None or self.legal is None or self.legal == self.status:
-            return None
-        verdict = self.standing.verdict
-        assert isinstance(verdict, Illegal)
-        objection = next(o for o in verdict.objections if o.mode is Mode.ENFORCE)
-        return Revert(self.work_package, self.standing.change, objection, verdict.alternatives, self.legal)
+    visited: frozenset[StatusName]
+    """Where the ticket has legally been since it was last opened."""
+    revert: Revert | None
+    """The one action that this course calls for."""
 
 
 def follow(timeline: Timeline, scene: Scene) -> Course:
@@ -90,24 +80,27 @@ def follow(timeline: Timeline, scene: Scene) -> Course:
     legal: StatusId | None = None
     lawful: StatusId | None = None  # like legal, but as if every rule were enforced: what a person may go back to
     visited: frozenset[StatusName] = frozenset()
-    standing: Judged | None = None
+    movers: dict[StatusName, str] = {}
+    revert: Revert | None = None
     for change in timeline.changes:
-        verdict = _judge(change, timeline, scene, visited, lawful)
-        judged.append(verdict)
-        if _stays_out(verdict, scene):
-            standing = verdict
-            if change.kind is Kind.CREATION:
-                legal = scene.ids.get(scene.policy.initial)
-                visited = frozenset({scene.policy.initial})
-        else:
-            standing = None
+        fresh = _judge(change, timeline, scene, visited, lawful, movers)
+        judged.append(fresh)
+        objection = _enforced(fresh, scene)
+        if objection is None:
+            revert = None
             visited = _visit(visited, legal, change.target, scene)
             legal = change.target
-        if not _breaks(verdict, scene):
+        elif change.kind is Kind.CREATION:
+            legal = scene.ids.get(scene.policy.initial)
+            visited = frozenset({scene.policy.initial})
+        if objection is not None and legal is not None and legal != change.target:
+            revert = Revert(timeline.work_package, change, objection, _alternatives(fresh), legal)
+        movers = _credit(movers, visited, change, scene)
+        if not _breaks(fresh, scene):
             lawful = change.target
         elif change.kind is Kind.CREATION:
             lawful = scene.ids.get(scene.policy.initial)
-    return Course(timeline.work_package, tuple(judged), timeline.status, legal, standing)
+    return Course(timeline.work_package, tuple(judged), timeline.status, legal, visited, revert)
 
 
 def _visit(
@@ -123,12 +116,24 @@ def _visit(
     return visited | here
 
 
+def _credit(
+    movers: dict[StatusName, str], visited: frozenset[StatusName], change: StatusChange, scene: Scene
+) -> dict[StatusName, str]:
+    """Who last moved the ticket into each status that it has legally visited since it was last opened."""
+    kept = {status: who for status, who in movers.items() if status in visited}
+    target = scene.spelling.get(change.target) if change.target is not None else None
+    if target in visited and change.actor is not None and change.actor != scene.own:
+        kept[target] = str(change.actor)
+    return kept
+
+
 def _judge(
     change: StatusChange,
     timeline: Timeline,
     scene: Scene,
     visited: frozenset[StatusName],
     lawful: StatusId | None,
+    movers: Mapping[StatusName, str],
 ) -> Judged:
     if change.actor is not None and change.actor == scene.own:
         return Judged(change, Allowed("the bridge's own move"), None, own=True)
@@ -160,6 +165,7 @@ def _judge(
         ticket=timeline.work_package,
         comments=_comments_near(change, timeline, scene),
         maybe_merged=change.maybe_merged,
+        movers=movers,
     )
     verdict = judge(move, scene.policy)
     if isinstance(verdict, Illegal) and _merged(change, scene):
@@ -191,44 +197,33 @@ def _comments_near(change: StatusChange, timeline: Timeline, scene: Scene) -> tu
 
 def _breaks(judged: Judged, scene: Scene) -> bool:
     """Whether the move is an illegal one of a party whose moves are put back, however far its rules go."""
-    return (
-        isinstance(judged.verdict, Illegal) and judged.party is not None and scene.policy.reverts(judged.party)
-    )
+    return isinstance(judged.verdict, Illegal) and judged.party is not None and scene.policy.reverts(judged.party)
 
 
-def _stays_out(judged: Judged, scene: Scene) -> bool:
-    """Whether the legal state ignores this move: it may be put back."""
-    if not _breaks(judged, scene):
-        return False
-    assert isinstance(judged.verdict, Illegal)
-    return any(_enforced(objection, judged.change, scene) for objection in judged.verdict.objections)
+def _enforced(judged: Judged, scene: Scene) -> Objection | None:
+    """The objection for which the legal state ignores this move; None when the move stands.
+
+    Only moves that were certainly made after enforcement began count (rules, "From when").
+    """
+    if not (_breaks(judged, scene) and isinstance(judged.verdict, Illegal)):
+        return None
+    for objection in judged.verdict.objections:
+        since = scene.enforced_since.get(objection.rule)
+        if objection.mode is Mode.ENFORCE and since is not None and judged.change.earliest >= since:
+            return objection
+    return None
 
 
-def _enforced(objection: Objection, change: StatusChange, scene: Scene) -> bool:
-    """Only moves that were certainly made after enforcement began count (rules, "From when")."""
-    since = scene.enforced_since.get(objection.rule)
-    return objection.mode is Mode.ENFORCE and since is not None and change.earliest >= since
+def _alternatives(judged: Judged) -> tuple[StatusName, ...]:
+    return judged.verdict.alternatives if isinstance(judged.verdict, Illegal) else ()
 
 
 # --- Guards ---------------------------------------------------------------------------------------------------------
 
+HOUR = timedelta(hours=1)
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much the bridge may put back before it stops and asks a person. Counts are per window, in reverts."""
-
-    per_cycle: int = 20
-    """A day of clients' mistakes at a busy publisher fits in one cycle; more at once is a wrong policy or a bulk edit."""
-    per_hour: int = 60
-    per_project_hour: int = 30
-    per_person_hour: int = 15
-    """A person who is put back this often needs a call, not a sixteenth comment."""
-    per_ticket_day: int = 3
-    """After three rounds the ticket is a dispute (contract §15.12)."""
-    share: float = 0.5
-    """Of the moves judged in one cycle; above it the policy, not the people, is likely wrong."""
-    share_from: int = 10
-    """The share says nothing about fewer moves than this."""
+SHARE_FROM = 10
+"""A share of fewer moves than this says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,32 +237,46 @@ class RevertCount:
 
 
 def guard(
-    revert: Revert, project: ProjectId, past: Sequence[RevertCount], this_cycle: int, limits: Limits, now: datetime
-) -> Hold | None:
-    """A reason to leave this revert to a person; None when there is none. ``past`` reaches back one day."""
-    person = revert.change.actor
-    hour = [p for p in past if p.at > now - timedelta(hours=1)]
-    reason = None
-    if this_cycle >= limits.per_cycle:
-        reason = f"{limits.per_cycle} reverts in one cycle is the limit"
-    elif len(hour) >= limits.per_hour:
-        reason = f"{limits.per_hour} reverts in an hour is the limit"
-    elif sum(p.project == project for p in hour) >= limits.per_project_hour:
-        reason = f"{limits.per_project_hour} reverts in an hour in one project is the limit"
-    elif sum(p.person == person for p in hour) >= limits.per_person_hour:
-        reason = f"{limits.per_person_hour} reverts in an hour of one person's moves is the limit"
-    elif sum(p.work_package == revert.work_package for p in past) >= limits.per_ticket_day:
-        reason = f"{limits.per_ticket_day} reverts of one ticket in a day is the limit"
-    return Hold(revert.work_package, revert.change, reason) if reason else None
+    work_package: WorkPackageId,
+    project: ProjectId,
+    person: UserId | None,
+    past: Sequence[RevertCount],
+    this_cycle: int,
+    limits: Limits,
+    now: datetime,
+) -> str | None:
+    """A reason to leave a revert to a person; None when there is none.
+
+    ``past`` are the reverts of the last hour and cool-down, oldest first; ``this_cycle`` counts those of this cycle.
+    """
+    scopes: tuple[tuple[str, int, list[datetime]], ...] = (
+        ("", limits.reverts_per_hour, [p.at for p in past]),
+        (" in one project", limits.reverts_per_project_per_hour, [p.at for p in past if p.project == project]),
+        (" of one person's moves", limits.reverts_per_person_per_hour, [p.at for p in past if p.person == person]),
+        (" of one ticket", limits.reverts_per_ticket_per_hour, [p.at for p in past if p.work_package == work_package]),
+    )
+    if this_cycle >= limits.reverts_per_cycle:
+        return f"the limit is {limits.reverts_per_cycle} reverts in one cycle"
+    for what, limit, times in scopes:
+        if _reached(times, limit, limits.cool_down, now):
+            return f"the limit is {limit} reverts{what} in an hour; it was reached less than {limits.cool_down} ago"
+    return None
 
 
-def breaker(judged: Sequence[tuple[Verdict, bool]], limits: Limits) -> str | None:
+def _reached(times: Sequence[datetime], limit: int, cool_down: timedelta, now: datetime) -> bool:
+    """Whether some hour held ``limit`` of these times, and ended less than the cool-down ago (or has not ended)."""
+    return any(
+        last - first < HOUR and (now - last < cool_down or now - first < HOUR)
+        for first, last in zip(times, times[limit - 1 :], strict=False)
+    )
+
+
+def breaker(moves: int, reverts: int, limits: Limits) -> str | None:
     """The circuit breaker, asked before the first action of a cycle; None when it stays closed.
 
-    ``judged`` holds each fresh verdict with whether it would be put back.
+    ``moves`` were judged for the first time in this cycle, ``reverts`` of them would be put back. When most of what
+    people do is illegal, the policy is more likely wrong than the people.
     """
-    moves = sum(not isinstance(verdict, Undecided) for verdict, _ in judged)
-    reverts = sum(would for _, would in judged)
-    if moves >= limits.share_from and reverts > limits.share * moves:
-        return f"{reverts} of {moves} moves in one cycle would be put back: more than {limits.share:.0%}"
+    if moves >= SHARE_FROM and reverts > limits.share_of_moves * moves:
+        return f"{reverts} of {moves} moves in one cycle would be put back: more than {limits.share_of_moves:.0%}"
     return None

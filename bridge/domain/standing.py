@@ -21,20 +21,32 @@ class Standing:
 def standing(spells: Sequence[RoleSpell], earliest: datetime, latest: datetime, policy: Policy) -> Standing:
     """The party of a person in a project during ``[earliest, latest]``.
 
-    ``spells`` are that person's, oldest first. Certain in two cases only: the membership was last changed before the
-    move and read after it, or it was read unchanged both before and after. Anything else is doubt, also when the parties
-    before and after agree: between two readings a person may change sides and back.
+    ``spells`` are that person's, oldest first. Certain only when the membership was last changed before the move and
+    read after it. Anything else is doubt, also when the parties before and after agree: between two readings a person
+    may change sides and back.
     """
     if not spells:
         return Standing(None, "the person holds no role in this project that the bridge can see")
-    for spell in reversed(spells):
+    if spells[-1].last_read < latest:
+        return Standing(None, "the memberships have not been read since the move")
+    for index in range(len(spells) - 1, -1, -1):
+        spell = spells[index]
         if spell.last_read < latest:
             break
-        if spell.first_read <= earliest or (spell.changed_at is not None and spell.changed_at < earliest):
+        if not spell.roles:
+            continue
+        if _since(spell, spells[index - 1] if index else None) < earliest:
             party = policy.party_of(spell.roles)
             if party is None:
                 return Standing(None, "the person holds no role of a party in this project")
             return Standing(party)
-    if spells[-1].last_read < latest:
-        return Standing(None, "the memberships have not been read since the move")
+    if not spells[-1].roles and len(spells) == 1:
+        return Standing(None, "the person is no member of this project")
     return Standing(None, "the person's roles changed around the time of the move")
+
+
+def _since(spell: RoleSpell, before: RoleSpell | None) -> datetime:
+    """From when on the roles were these. ``updatedAt`` tells, unless it did not move when the roles did."""
+    if spell.changed_at is None or (before is not None and before.last_read > spell.changed_at):
+        return spell.first_read
+    return spell.changed_at

@@ -9,7 +9,7 @@ old status is the one before, and everything after still works out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.domain.model import (
     Activity,
@@ -239,6 +239,8 @@ def _changes_of(life: Sequence[Activity], step: _Step) -> Iterable[StatusChange]
                 comment="" if life[-1].retracted else life[-1].comment,
                 type_changed=revision.type_changed,
                 doubt=step.doubt,
+                began=life[0].created_at,
+                began_in=_told(step.start),
             )
             part += 1
         here = end
@@ -263,10 +265,7 @@ def _told(status: StatusId | None) -> StatusId | None:
 
 
 def _elsewhere(change: StatusChange) -> StatusChange:
-    return StatusChange(
-        **{name: getattr(change, name) for name in StatusChange.__slots__ if name != "project_certain"},
-        project_certain=False,
-    )
+    return replace(change, project_certain=False)
 
 
 def _comments(lives: Sequence[Sequence[Activity]]) -> Iterable[Comment]:

@@ -1,0 +1,280 @@
+"""Third step of a cycle, and the one gate for every write: put an illegal move back, and explain it, exactly once.
+
+The order is what makes it safe: the intent is on disk before anything leaves; the ticket is read before its activities,
+and the PATCH carries the lockVersion of that first reading, so that whatever a person does in between makes it fail
+(contract §6.2); the explanation comes after the revert, so that nobody reads a false claim (§6.6). A first try and the
+clean-up after a crash are the same code: the server itself says how far things got, by the bridge's own activity and by
+the marker in its comment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bridge.domain.model import (
+    Illegal,
+    Kind,
+    Listed,
+    Mode,
+    StatusChange,
+    Ticket,
+    Undecided,
+)
+from bridge.domain.plan import HOUR, Course, guard
+from bridge.engine.explanation import Explanation, marker, render
+from bridge.engine.judge import Judge, Place, Ruling
+from bridge.engine.poll import Read
+from bridge.openproject.tracker import ActivityReading, Conflict, Missing, Refused, Tracker, Written
+from bridge.store.ledger import Intent, Ledger, Outcome, StoredAction
+
+TRIES = 3
+"""Conflicts in a row after which a ticket is left to the next cycle: somebody is working on it right now."""
+
+PAST_IS_TOLD_FOR = timedelta(hours=24)
+"""Community editions answer ``timestamps`` no further back than yesterday's start (contract §5)."""
+
+JUST_BEFORE = timedelta(milliseconds=1)
+"""Printed times are truncated to milliseconds (contract §2.3): one less is certainly before."""
+
+LOCK_VERSION_OF_A_NEW_TICKET = 1
+"""Where creation is saved twice (15.4, contract A.3)."""
+
+
+class Result(StrEnum):
+    """What became of one planned revert in this cycle."""
+
+    DONE = "done"
+    HELD = "held"
+    """A guard, a pause or the mode leaves it for later."""
+    MOVED_ON = "moved on"
+    BUSY = "busy"
+    REFUSED = "refused"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """One planned revert and what became of it."""
+
+    action: StoredAction
+    result: Result
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A ticket as it stands now, read in the order that the lockVersion protects."""
+
+    ticket: Ticket
+    activities: tuple[ActivityReading, ...]
+    course: Course
+
+
+class Gate:
+    """Lets reverts through to OpenProject, or says why not. Nothing else in the bridge writes there."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        ledger: Ledger,
+        judge: Judge,
+        *,
+        mode: Mode,
+        paused: Callable[[], str | None],
+        fields_like_status: Callable[[str], Sequence[str]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """``paused`` gives the reason of a pause, and is asked before every write."""
+        self._tracker = tracker
+        self._ledger = ledger
+        self._judge = judge
+        self._mode = mode
+        self._paused = paused
+        self._fields_like_status = fields_like_status
+        self._clock = clock
+        self._done = 0
+
+    def intend(self, ruling: Ruling) -> None:
+        """Write down what is to be put back, before anything leaves. A change that has an intent never gets another."""
+        revert = ruling.course.revert
+        if revert is None or revert.change.target is None or self._mode is not Mode.ENFORCE:
+            return
+        decision = self._ledger.decisions(ruling.place.work_package)[revert.change.key]
+        self._ledger.intend(
+            Intent(
+                decision=decision.id,
+                work_package=ruling.place.work_package,
+                project=ruling.place.project,
+                person=revert.change.actor,
+                change=revert.change.key,
+                origin=revert.change.target,
+                to=revert.to,
+            ),
+            at=self._clock(),
+        )
+
+    def finish(self, action: StoredAction) -> Acted:
+        """Carry an intent as far as it goes now. Raises RetryLater when the server does not answer: it stays open."""
+        if not action.reverted and (reason := self._held(action)):
+            return Acted(action, Result.HELD, reason)
+        for _ in range(TRIES):
+            if not self._ledger.claim(action.id, at=self._clock()):
+                return Acted(action, Result.BUSY, "another process has it")
+            try:
+                acted = self._try(action)
+            finally:
+                self._ledger.release(action.id)
+            if acted is not None:
+                return acted
+        return Acted(action, Result.BUSY, f"{TRIES} conflicts in a row: somebody is working on the ticket")
+
+    def _held(self, action: StoredAction) -> str | None:
+        if self._mode is not Mode.ENFORCE:
+            return "the bridge only observes"
+        if reason := self._paused():
+            return reason
+        now, limits = self._judge.now, self._judge.policy.limits
+        past = self._ledger.reverts_since(now - HOUR - limits.cool_down)
+        return guard(action.work_package, action.project, action.person, past, self._done, limits, now)
+
+    def _try(self, action: StoredAction) -> Acted | None:
+        """One attempt; None after a conflict."""
+        place = self._judge.place(action.work_package)
+        change = None if place is None else self._judge.change(place, action.change)
+        if place is None or change is None:
+            return self._end(action, Outcome.SUPERSEDED, "the ticket is no longer known", Result.MOVED_ON)
+        fresh = self._look(place, self._instants(change))
+        if fresh is None:
+            return self._end(action, Outcome.SUPERSEDED, "the ticket is no longer visible", Result.MOVED_ON)
+        if action.reverted or _has_landed(fresh.course, action):
+            return self._explain(action, fresh)
+        revert = fresh.course.revert
+        if revert is None or revert.change.key != action.change or revert.to != action.to:
+            last = fresh.course.judged[-1]
+            if last.change.key == action.change and isinstance(last.verdict, Undecided):
+                return Acted(action, Result.HELD, last.verdict.reason)
+            return self._end(action, Outcome.SUPERSEDED, "somebody has moved the ticket since", Result.MOVED_ON)
+        if doubt := self._unproven(fresh, revert.change):
+            return self._end(action, Outcome.GIVEN_UP, doubt, Result.UNPROVEN)
+        if reason := self._paused():
+            return Acted(action, Result.HELD, reason)
+        ticket = fresh.ticket
+        answer = self._tracker.put_status(ticket.id, ticket.lock_version, revert.to, notify=False)
+        match answer:
+            case Written():
+                proof = "timestamps" if ticket.status_at else "chain"
+                self._ledger.outcome(action.id, Outcome.REVERTED, f"proven by {proof}", at=self._clock())
+                self._done += 1
+                return self._explain(action, fresh)
+            case Conflict():
+                self._ledger.outcome(action.id, Outcome.CONFLICT, "", at=self._clock())
+                return None
+            case Refused(identifier, attribute, message):
+                detail = f"OpenProject refuses: {identifier} {attribute} {message}"
+                return self._end(action, Outcome.REFUSED, detail, Result.REFUSED)
+            case Missing():
+                return self._end(action, Outcome.SUPERSEDED, "the ticket is no longer visible", Result.MOVED_ON)
+
+    def _end(self, action: StoredAction, outcome: Outcome, detail: str, result: Result) -> Acted:
+        self._ledger.outcome(action.id, outcome, detail, at=self._clock())
+        return Acted(action, result, detail)
+
+    # --- Looking again ---
+
+    def _look(self, place: Place, instants: Sequence[datetime]) -> _Fresh | None:
+        """The ticket first, its activities after: what moves in between fails on the lockVersion."""
+        ticket = self._tracker.ticket(place.work_package, instants)
+        if isinstance(ticket, Missing):
+            return None
+        if self._fields_like_status(ticket.schema):
+            self._judge.ambiguous.add(ticket.project)
+        activities = self._tracker.activities(place.work_package)
+        if isinstance(activities, Missing):
+            return None
+        listed = Listed(ticket.id, ticket.project, ticket.status, ticket.type)
+        (ruling,) = self._judge.take([Read(listed, activities)])
+        course = ruling.course
+        return _Fresh(ticket, activities, course)
+
+    # --- Proof ---
+
+    def _instants(self, change: StatusChange) -> tuple[datetime, ...]:
+        """The past to ask for: right before the activity began, and when the change was seen (contract A.4)."""
+        before = (change.began or change.earliest) - JUST_BEFORE
+        if not self._judge.server.timestamps or before < self._judge.now - PAST_IS_TOLD_FOR:
+            return ()
+        return before, change.latest
+
+    def _unproven(self, fresh: _Fresh, change: StatusChange) -> str | None:
+        """Why the move is not proven well enough to act on; None when it is."""
+        ticket = fresh.ticket
+        if ticket.status != change.target:
+            return "the ticket does not stand where its activities say"
+        if ticket.status_at:
+            before, after = sorted(ticket.status_at)
+            told = ticket.status_at[before], ticket.status_at[after]
+            if told != (change.began_in, change.target):
+                return f"the server remembers other statuses for this move: {told[0]} to {told[1]}"
+        if change.kind is Kind.CREATION and change.maybe_merged and not self._is_untouched(fresh):
+            return "the ticket may have been moved right after its creation"
+        return None
+
+    def _is_untouched(self, fresh: _Fresh) -> bool:
+        """Whether a ticket that was saved twice at its creation has not been saved again."""
+        return fresh.ticket.lock_version == LOCK_VERSION_OF_A_NEW_TICKET
+
+    # --- Explaining ---
+
+    def _explain(self, action: StoredAction, fresh: _Fresh) -> Acted:
+        """The comment, unless its marker is there already."""
+        sign = marker(action.decision)
+        own = self._judge.server.user
+        if not any(a.activity.user == own and sign in a.activity.comment for a in fresh.activities):
+            answer = self._tracker.comment(action.work_package, self._text(action, fresh.course))
+            if isinstance(answer, Refused):
+                detail = f"put back, but the explanation was refused: {answer.identifier} {answer.message}"
+                return self._end(action, Outcome.GIVEN_UP, detail, Result.REFUSED)
+            if isinstance(answer, Missing):
+                detail = (
+                    "put back, but the explanation was refused: the bridge may not comment here, or the ticket is gone"
+                )
+                return self._end(action, Outcome.GIVEN_UP, detail, Result.REFUSED)
+        self._ledger.outcome(action.id, Outcome.EXPLAINED, "", at=self._clock())
+        return Acted(action, Result.DONE)
+
+    def _text(self, action: StoredAction, course: Course) -> str:
+        judge, policy = self._judge, self._judge.policy
+        judged = next(j for j in course.judged if j.change.key == action.change)
+        project = judge.identifiers.get(action.project, str(action.project))
+        language = policy.language(project)
+        verdict = judged.verdict
+        to = judge.spelling[action.to]
+        objection = verdict.objections[0] if isinstance(verdict, Illegal) else None
+        alternatives = policy.alternatives(judged.party, to, course.visited, project=project) if judged.party else ()
+        return render(
+            Explanation(
+                language=language,
+                person=self._ledger.person_name(action.person) or "" if action.person is not None else "",
+                created=judged.change.kind is Kind.CREATION,
+                origin=judge.spelling[action.origin],
+                to=to,
+                sentence=objection.sentence[language] if objection else "",
+                parties=[policy.party(p).label[language] for p in objection.allowed_parties] if objection else [],
+                alternatives=alternatives,
+                appeal=policy.appeal_word,
+                guide=policy.guide_url,
+                decision=action.decision,
+            )
+        )
+
+
+def _has_landed(course: Course, action: StoredAction) -> bool:
+    """Whether the bridge's own activity shows that the revert was made."""
+    keys = [judged.change.key for judged in course.judged]
+    if action.change not in keys:
+        return False
+    after = course.judged[keys.index(action.change) + 1 :]
+    return any(j.own and j.change.origin == action.origin and j.change.target == action.to for j in after)

@@ -1,0 +1,216 @@
+"""Second step of a cycle: from what was read to verdicts in the ledger. Reads and writes the ledger, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bridge.domain.model import (
+    Activity,
+    Allowed,
+    ChangeKey,
+    Illegal,
+    Judged,
+    Listed,
+    Mode,
+    ProjectId,
+    RoleSpell,
+    RuleId,
+    StatusChange,
+    StatusId,
+    StatusName,
+    Timeline,
+    Undecided,
+    UserId,
+    WorkPackageId,
+)
+from bridge.domain.plan import Course, Scene, follow
+from bridge.domain.policy import Policy
+from bridge.domain.standing import Standing, standing
+from bridge.domain.timeline import derive
+from bridge.engine.poll import Read
+from bridge.errors import ConfigError
+from bridge.openproject.resources import activity
+from bridge.openproject.tracker import ActivityReading, Server
+from bridge.store.ledger import Decision, Ledger, StatusNames, StoredDecision, TicketReading
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a ticket lies: what the verdict may depend on besides its own history."""
+
+    work_package: WorkPackageId
+    project: ProjectId
+    status: StatusId | None = None
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A ticket judged: its course, and the changes that were decided now for the first time or anew."""
+
+    place: Place
+    course: Course
+    fresh: tuple[Judged, ...]
+
+
+@dataclass(slots=True)
+class Judge:
+    """Judges tickets for one cycle, with the names, roles and enforcement of that moment."""
+
+    ledger: Ledger
+    policy: Policy
+    server: Server
+    now: datetime
+    """The server's time."""
+    mode: Mode
+    names: StatusNames
+    enforcement: Mapping[tuple[RuleId, ProjectId], datetime]
+    identifiers: Mapping[ProjectId, str]
+    ambiguous: set[ProjectId] = field(default_factory=set)
+    """Projects in which a custom field is known to carry the status' label."""
+    spelling: dict[StatusId, StatusName] = field(default_factory=dict)
+    """The server's statuses as the policy spells them."""
+    ids: dict[StatusName, StatusId] = field(default_factory=dict)
+    _spells: dict[tuple[ProjectId, UserId], Sequence[RoleSpell]] = field(default_factory=dict)
+
+    def bind(self) -> None:
+        """Find the policy's statuses on the server: by the name of now, else by one that it had (contract §3.4).
+
+        Raises ConfigError naming each that cannot be found: a policy about other statuses would judge everything wrong.
+        """
+        now = {name: status for status, name in self.names.current.items()}
+        self.ids.clear()
+        for name in self.policy.statuses:
+            once = [status for status in self.names.ever.get(name, ()) if status in self.names.current]
+            if name in now:
+                self.ids[name] = now[name]
+            elif len(once) == 1:
+                self.ids[name] = once[0]
+        if missing := [name for name in self.policy.statuses if name not in self.ids]:
+            there = ", ".join(sorted(now))
+            raise ConfigError(
+                f"The policy names statuses that this OpenProject does not have: {', '.join(missing)}. "
+                f"It has: {there}. Spell them alike, or create them there"
+            )
+        self.spelling = {status: name for name, status in self.ids.items()}
+
+    def take(self, reads: Sequence[Read], known: Container[WorkPackageId] | None = None) -> list[Ruling]:
+        """Store what was read and judge it, in one transaction: a crash leaves both or neither.
+
+        ``known`` are the tickets of which something is stored already; None when that has not been looked up.
+        """
+        with self.ledger.batch():
+            self.ledger.observe(
+                [TicketReading(read.listed, [_as_stored(a) for a in read.activities]) for read in reads], at=self.now
+            )
+            return [
+                self.rule_on(
+                    self._place(read.listed),
+                    [a.activity for a in read.activities]
+                    if known is not None and read.listed.id not in known
+                    else None,
+                )
+                for read in reads
+            ]
+
+    def rule_on(self, place: Place, activities: Sequence[Activity] | None = None) -> Ruling:
+        """Judge a ticket from its stored revisions and write down what is new.
+
+        ``activities`` spares reading the store where the caller has just stored all that there is of this ticket.
+        """
+        stored: Mapping[ChangeKey, StoredDecision] = {}
+        if activities is None:
+            stored = self.ledger.decisions(place.work_package)
+        timeline = self._timeline(place, activities)
+        course = follow(timeline, self._scene(place))
+        fresh = tuple(judged for judged in course.judged if _is_news(judged, stored.get(judged.change.key)))
+        self.ledger.decide([self._decision(place, judged) for judged in fresh])
+        return Ruling(place, course, fresh)
+
+    def place(self, work_package: WorkPackageId) -> Place | None:
+        """Where a ticket was last seen; None when it never was."""
+        known = self.ledger.ticket(work_package)
+        return None if known is None else self._place(Listed(work_package, known.project, known.status, known.type))
+
+    def change(self, place: Place, key: ChangeKey) -> StatusChange | None:
+        """One change of a ticket, from its stored revisions."""
+        return next((change for change in self._timeline(place).changes if change.key == key), None)
+
+    def roles_were_read(self) -> None:
+        """Forget what is known of roles: they have been read again."""
+        self._spells.clear()
+
+    def _place(self, listed: Listed) -> Place:
+        type_name = self.server.types.get(listed.type, "") if listed.type is not None else ""
+        return Place(listed.id, listed.project, listed.status, type_name)
+
+    def _timeline(self, place: Place, activities: Sequence[Activity] | None = None) -> Timeline:
+        if activities is None:
+            activities = [activity(revision.received) for revision in self.ledger.revisions(place.work_package)]
+        return derive(
+            place.work_package,
+            activities,
+            self.names.ever,
+            label_is_ambiguous=place.project in self.ambiguous,
+            present=place.status,
+        )
+
+    def _scene(self, place: Place) -> Scene:
+        enforced = {rule: at for (rule, project), at in self.enforcement.items() if project == place.project}
+        return Scene(
+            policy=self.policy,
+            spelling=self.spelling,
+            ids=self.ids,
+            standing=lambda user, earliest, latest: self._standing(place.project, user, earliest, latest),
+            own=self.server.user,
+            now=self.now,
+            enforced_since=enforced if self.mode is Mode.ENFORCE else {},
+            project=self.identifiers.get(place.project, str(place.project)),
+            type=place.type,
+            saves_creation_twice=not self.server.select_status,
+        )
+
+    def _standing(self, project: ProjectId, user: UserId, earliest: datetime, latest: datetime) -> Standing:
+        spells = self._spells.get((project, user))
+        if spells is None:
+            spells = self._spells[project, user] = self.ledger.role_spells(project, user)
+        return standing(spells, earliest, latest, self.policy)
+
+    def _decision(self, place: Place, judged: Judged) -> Decision:
+        change = judged.change
+        return Decision(
+            work_package=place.work_package,
+            project=place.project,
+            type=place.type,
+            change=change,
+            verdict=judged.verdict,
+            party=judged.party,
+            policy_hash=self.policy.hash,
+            at=self.now,
+            origin=self.spelling.get(change.origin) if change.origin is not None else None,
+            target=self.spelling.get(change.target) if change.target is not None else None,
+            own=judged.own,
+        )
+
+
+def _as_stored(reading: ActivityReading) -> tuple[int, str, Mapping[str, object]]:
+    return reading.activity.id, str(reading.received["updatedAt"]), reading.received
+
+
+def _is_news(judged: Judged, stored: StoredDecision | None) -> bool:
+    """Whether a change needs a decision of its own, or a better one than it has.
+
+    A decision once made on certain facts stays, also under a later policy: ``policy replay`` shows what that one would
+    have said. It is made anew where it was open, or where the chain turns out to be another.
+    """
+    if stored is None:
+        return True
+    if (stored.origin, stored.target) != (judged.change.origin, judged.change.target):
+        return True
+    match judged.verdict:
+        case Undecided():
+            return not stored.undecided and judged.change.doubt is not None
+        case Allowed() | Illegal():
+            return stored.undecided or (stored.review_at is not None and judged.verdict.review_at != stored.review_at)
