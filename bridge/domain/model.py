@@ -81,12 +81,20 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A ticket as a ``select`` request lists it. ``status`` and ``type`` are None where the server does not know them."""
+    """A ticket as a ``select`` request lists it; ``status`` and ``type`` are None where the server does not tell."""
 
     id: WorkPackageId
     project: ProjectId
     status: StatusId | None
     type: TypeId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """That a list showed a ticket in a status, by id."""
+
+    at: datetime
+    status: StatusId
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from bridge.domain.model import (
     Activity,
     ChangeKey,
     Comment,
     Kind,
+    Sighting,
     StatusChange,
     StatusId,
     StatusLine,
     Timeline,
+    UserId,
     WorkPackageId,
 )
 
@@ -28,6 +31,9 @@ Names = Mapping[str, frozenset[StatusId]]
 
 UNKNOWN = StatusId(-1)
 """A status whose name the server no longer tells. Never leaves this module."""
+
+SIGHTED_WITHIN = timedelta(seconds=2)
+"""How far a sighting's time may be off: ``Date`` is told in whole seconds, at the end of the answer."""
 
 _Ends = frozenset[StatusId]
 
@@ -50,17 +56,24 @@ def derive(
     *,
     label_is_ambiguous: bool = False,
     present: StatusId | None = None,
+    sightings: Sequence[Sighting] = (),
+    own: UserId | None = None,
 ) -> Timeline:
     """The chain of a ticket's statuses.
 
-    ``revisions`` are in the order of their observation; several may share an activity's id. ``label_is_ambiguous`` says
-    that a custom field of this ticket carries the status' label, so that any line may be that field's. ``present`` is the
-    ticket's status by id; it only serves to choose between readings that the lines leave open.
+    ``revisions`` are in the order of their observation; several may share an activity's id. ``label_is_ambiguous``
+    says that a custom field of this ticket carries the status' label, so that any line may be that field's. What
+    follows only serves to choose between readings that the lines leave open: ``present`` is the ticket's status by id,
+    ``sightings`` are its statuses by id at known times, and ``own`` is the bridge's account, which never sets a custom
+    field.
     """
     lives = _lives(revisions)
     steps = None if label_is_ambiguous else _plain(lives, names)
     if steps is None:
-        steps = _search(lives, names, present) or _with_gaps(lives, names)
+        seen = _after_which(lives, sightings)
+        if present is not None and lives:
+            seen[len(lives) - 1] = present
+        steps = _search(lives, names, seen, own) or _with_gaps(lives, names)
     return Timeline(work_package, _changes(lives, steps), tuple(_comments(lives)))
 
 
@@ -100,8 +113,8 @@ def _plain(lives: Sequence[Sequence[Activity]], names: Names) -> list[_Step] | N
 def _ends(line: StatusLine, start: StatusId | None, names: Names, *, lenient: bool = False) -> _Ends:
     """Where the line can lead from ``start``; nothing when it cannot be a status line there.
 
-    ``lenient`` also lets an old name that nobody knows stand for ``start``: 17 caches rendered names (contract A.3), so a
-    status renamed before the bridge first looked may still read by its old name.
+    ``lenient`` also lets an old name that nobody knows stand for ``start``: 17 caches rendered names (contract A.3), so
+    a status renamed before the bridge first looked may still read by its old name.
     """
     if start is None:
         fits = line.old is None
@@ -118,37 +131,55 @@ def _ends(line: StatusLine, start: StatusId | None, names: Names, *, lenient: bo
     return names.get(line.new) or frozenset({UNKNOWN})
 
 
-def _options(revision: Activity, start: StatusId | None, names: Names) -> _Ends:
+def _options(revision: Activity, start: StatusId | None, names: Names, own: UserId | None) -> _Ends:
     """Every end that the revision allows, when each line may as well be a custom field's."""
     ends: set[StatusId] = set()
     for line in revision.status_lines:
         ends |= _ends(line, start, names, lenient=True)
-    if start is not None:
+    if start is not None and not (revision.user == own and revision.status_lines):
         ends.add(start)
     return frozenset(ends)
 
 
-def _search(lives: Sequence[Sequence[Activity]], names: Names, present: StatusId | None) -> list[_Step] | None:
+def _after_which(lives: Sequence[Sequence[Activity]], sightings: Sequence[Sighting]) -> dict[int, StatusId]:
+    """The status that was seen between one activity and the next, by the index of the former."""
+    seen: dict[int, StatusId] = {}
+    for sighting in sightings:
+        before = sum(life[-1].updated_at < sighting.at - SIGHTED_WITHIN for life in lives)
+        after = sum(life[0].created_at > sighting.at + SIGHTED_WITHIN for life in lives)
+        if before and before + after == len(lives) and lives[before - 1][-1].updated_at < sighting.at:
+            seen[before - 1] = sighting.status
+    return seen
+
+
+def _search(
+    lives: Sequence[Sequence[Activity]], names: Names, seen: Mapping[int, StatusId], own: UserId | None
+) -> list[_Step] | None:
     """All readings that work out from the first activity to the last; what they agree on is certain.
 
-    Layered reachability: forwards to collect, backwards to drop what leads nowhere. None when no reading works out.
+    ``seen`` is where the ticket was seen to stand after an activity. Layered reachability: forwards to collect,
+    backwards to drop what leads nowhere. None when no reading works out.
     """
     layers: list[set[tuple[StatusId | None, StatusId]]] = []
     reachable: set[StatusId | None] = {None}
-    for life in lives:
-        layer = {(start, end) for start in reachable for end in _options(life[-1], start, names)}
+    for index, life in enumerate(lives):
+        layer = {(start, end) for start in reachable for end in _options(life[-1], start, names, own)}
+        if index in seen and any(end == seen[index] for _, end in layer):
+            layer = {edge for edge in layer if edge[1] == seen[index]}
         layers.append(layer)
         reachable = {end for _, end in layer}
-    wanted: set[StatusId | None] = {present} if present is not None and present in reachable else reachable
+    wanted = reachable
     for index in range(len(layers) - 1, -1, -1):
         layers[index] = {edge for edge in layers[index] if edge[1] in wanted}
         wanted = {start for start, _ in layers[index]}
     if not all(layers):
         return None
-    return [_agreed(life, layer, names) for life, layer in zip(lives, layers, strict=True)]
+    return [_agreed(life, layer, names, own) for life, layer in zip(lives, layers, strict=True)]
 
 
-def _agreed(life: Sequence[Activity], layer: set[tuple[StatusId | None, StatusId]], names: Names) -> _Step:
+def _agreed(
+    life: Sequence[Activity], layer: set[tuple[StatusId | None, StatusId]], names: Names, own: UserId | None
+) -> _Step:
     """What all surviving readings of one activity share."""
     starts = {start for start, _ in layer}
     ends = {end for _, end in layer}
@@ -161,7 +192,7 @@ def _agreed(life: Sequence[Activity], layer: set[tuple[StatusId | None, StatusId
         doubt = "the activity names a status that the server does not know (any more)"
     waypoints: list[StatusId | None] = []
     for revision in life[:-1]:
-        options = _options(revision, start, names) if doubt is None else frozenset()
+        options = _options(revision, start, names, own) if doubt is None else frozenset()
         if len(options) > 1 and revision.status_lines == life[-1].status_lines:
             options = frozenset({end})
         if len(options) > 1:

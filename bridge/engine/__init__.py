@@ -1,1 +1,1 @@
-"""One cycle, in reading order: poll, judge, act. It decides nothing itself (domain) and speaks no HTTP or SQL itself."""
+"""One cycle, in reading order: poll, judge, act. It decides nothing itself, and speaks neither HTTP nor SQL."""

@@ -1,4 +1,4 @@
-"""The comment that tells a person why their move was put back, and the invisible marker that makes it findable again."""
+"""The comment that tells a person why their move was put back, and the invisible marker to find it by."""
 
 from __future__ import annotations
 

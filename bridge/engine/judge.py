@@ -149,12 +149,15 @@ class Judge:
     def _timeline(self, place: Place, activities: Sequence[Activity] | None = None) -> Timeline:
         if activities is None:
             activities = [activity(revision.received) for revision in self.ledger.revisions(place.work_package)]
+        ambiguous = place.project in self.ambiguous
         return derive(
             place.work_package,
             activities,
             self.names.ever,
-            label_is_ambiguous=place.project in self.ambiguous,
+            label_is_ambiguous=ambiguous,
             present=place.status,
+            sightings=self.ledger.sightings(place.work_package) if ambiguous else (),
+            own=self.server.user,
         )
 
     def _scene(self, place: Place) -> Scene:
@@ -207,10 +210,10 @@ def _is_news(judged: Judged, stored: StoredDecision | None) -> bool:
     """
     if stored is None:
         return True
-    if (stored.origin, stored.target) != (judged.change.origin, judged.change.target):
-        return True
     match judged.verdict:
         case Undecided():
-            return not stored.undecided and judged.change.doubt is not None
+            return False
         case Allowed() | Illegal():
-            return stored.undecided or (stored.review_at is not None and judged.verdict.review_at != stored.review_at)
+            elsewhere = (stored.origin, stored.target) != (judged.change.origin, judged.change.target)
+            reviewed = stored.review_at is not None and judged.verdict.review_at != stored.review_at
+            return stored.undecided or elsewhere or reviewed

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from threading import RLock
 from typing import Any, NewType, Self
@@ -31,6 +31,7 @@ from bridge.domain.model import (
     ProjectId,
     RoleSpell,
     RuleId,
+    Sighting,
     Status,
     StatusChange,
     StatusId,
@@ -232,7 +233,8 @@ class Ledger:
         self._projection = Projection()
         self._head = _Head(0, 0, START)
         self._drafts: list[_Draft] = []
-        self._numbers: tuple[str, int] = ("", 0)
+        self._day: date | None = None
+        self._number = 0
         self._at: int | None = None
         self._claimed: set[int] = set()
         self._broken: BaseException | None = None
@@ -382,6 +384,18 @@ class Ledger:
             return None
         project, status, type_, _vanished, _synced = tickets[work_package]
         return Listed(work_package, project, status, type_)
+
+    def sightings(self, work_package: WorkPackageId) -> tuple[Sighting, ...]:
+        """When lists first showed the ticket in each status that they showed it in, oldest first."""
+        entry = schema.entry.c
+        query = (
+            select(entry.payload)
+            .where(entry.work_package == work_package, entry.kind == EntryKind.TICKET.value)
+            .where(entry.payload.is_not(None))
+            .order_by(entry.seq)
+        )
+        payloads = [orjson.loads(payload) for (payload,) in self._read(query)]
+        return tuple(Sighting(parse_iso(p["at"]), StatusId(p["status"])) for p in payloads if "status" in p)
 
     def vanish(self, work_package: WorkPackageId, *, at: datetime, reason: str) -> None:
         """That the server no longer shows a ticket. No news about one that has vanished already."""
@@ -738,14 +752,14 @@ class Ledger:
         )
 
     def _next_id(self, at: datetime) -> DecisionId:
-        day, number = self._numbers
-        today = f"{at.astimezone(UTC):%Y-%m-%d}"
-        if day != today:
+        day = at.astimezone(UTC).date()
+        if self._day != day:
             decision = schema.decision.c
-            last = select(func.max(decision.number)).where(decision.day == int(today.replace("-", "")))
-            number = self._read(last)[0][0] or 0
-        self._numbers = today, number + 1
-        return DecisionId(f"{today}-{number + 1:04d}")
+            last = select(func.max(decision.number)).where(decision.day == int(f"{day:%Y%m%d}"))
+            self._number = self._read(last)[0][0] or 0
+            self._day = day
+        self._number += 1
+        return DecisionId(f"{day}-{self._number:04d}")
 
     def _load(self) -> None:
         """Where the database stands; what was remembered besides is void."""
@@ -754,7 +768,7 @@ class Ledger:
         last = connection.execute(select(entry.seq, entry.at, entry.chain).order_by(entry.seq.desc()).limit(1)).first()
         self._head = _Head(0, 0, START) if last is None else _Head(last.seq, microseconds(last.at), last.chain)
         self._drafts.clear()
-        self._numbers = "", 0
+        self._day = None
         self._claimed.clear()
         self._broken = None
         self._projection.load(connection)
