@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bridge.domain.model import (
     Activity,
@@ -196,21 +196,53 @@ def activity(received: object) -> Activity:
 # --- Work packages --------------------------------------------------------------------------------------------------
 
 
-def listed(hal: object) -> Listed:
-    """One element of a ``select`` answer."""
-    links = _mapping(hal, "_links")
-    status, type_ = _href(links, "status"), _href(links, "type")
-    return Listed(
-        id=WorkPackageId(_get(hal, "id", int)),
-        project=ProjectId(_number(_href(links, "project"), "project")),
-        status=None if status is None else StatusId(_number(status, "status")),
-        type=None if type_ is None else TypeId(_number(type_, "type")),
-    )
+def listing(hal: object) -> list[Listed]:
+    """The elements of a ``select`` answer, which may hold every ticket there is.
+
+    Many tickets share few projects, statuses and types: each address is read once, strictly, and then looked up. What
+    the quick way cannot read goes the strict way, which reads it or says what is wrong.
+    """
+    projects: dict[str, ProjectId] = {}
+    statuses: dict[str, StatusId] = {}
+    types: dict[str, TypeId] = {}
+
+    def quick(element: Any) -> Listed | None:
+        try:
+            id_, links = element["id"], element["_links"]
+            status, type_ = links.get("status"), links.get("type")
+            if type(id_) is not int:
+                return None
+            return Listed(
+                WorkPackageId(id_),
+                projects[links["project"]["href"]],
+                None if status is None else statuses[status["href"]],
+                None if type_ is None else types[type_["href"]],
+            )
+        except (AttributeError, KeyError, TypeError):
+            return None
+
+    def strict(element: object) -> Listed:
+        links = _mapping(element, "_links")
+        project, status, type_ = (_href(links, key) for key in ("project", "status", "type"))
+        ticket = Listed(
+            WorkPackageId(_get(element, "id", int)),
+            ProjectId(_number(project, "project")),
+            None if status is None else StatusId(_number(status, "status")),
+            None if type_ is None else TypeId(_number(type_, "type")),
+        )
+        projects[project or ""] = ticket.project
+        if status is not None and ticket.status is not None:
+            statuses[status] = ticket.status
+        if type_ is not None and ticket.type is not None:
+            types[type_] = ticket.type
+        return ticket
+
+    return [quick(element) or strict(element) for element in elements(hal)]
 
 
-def listed_id(hal: object) -> WorkPackageId:
-    """One element of a ``select`` answer that asked for the id alone."""
-    return WorkPackageId(_get(hal, "id", int))
+def listed_ids(hal: object) -> list[WorkPackageId]:
+    """The elements of a ``select`` answer that asked for the id alone."""
+    return [WorkPackageId(_get(element, "id", int)) for element in elements(hal)]
 
 
 def ticket(hal: object, at: Sequence[datetime] = ()) -> Ticket:

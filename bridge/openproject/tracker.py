@@ -186,13 +186,11 @@ class Tracker:
     def _probed_select(self) -> tuple[bool, bool, WorkPackageId | None]:
         """Which fields ``select`` knows, and some ticket. An unknown field is a 400 for the whole request (A.1)."""
         for fields in (("status", "type"), ("status",), ("type",), ()):
-            answer = self._client.get("/work_packages", _select(_ALL, ("id", "project", *fields), rows=1, page=1))
+            answer = self._client.get("/work_packages", {**_select(_ALL, ("id", "project", *fields)), **_page(1, 1)})
             if answer.status == 400 and answer.error.identifier == "InvalidSignal":
                 continue
             with _reading("the list of tickets"):
-                first = [
-                    resources.listed_id(one) for one in resources.elements(_granted(answer, "the list of tickets"))
-                ]
+                first = resources.listed_ids(_granted(answer, "the list of tickets"))
             return "status" in fields, "type" in fields, first[0] if first else None
         raise ConfigError("This OpenProject is older than 15.4: its lists do not know `select`")
 
@@ -219,7 +217,7 @@ class Tracker:
 
     def projects(self) -> tuple[Project, ...]:
         """Every project that the bridge can see. An archived one is not among them for ordinary accounts (A.7)."""
-        found = self._paged("/projects", _page, resources.project, lambda p: p.id, FULL_PAGE)
+        found, _ = self._paged("/projects", {}, FULL_PAGE, _each(resources.project), lambda project: project.id)
         return tuple(found.values())
 
     # --- Finding ----------------------------------------------------------------------------------------------------
@@ -244,7 +242,7 @@ class Tracker:
         found: dict[WorkPackageId, StatusId | None] = {}
         for status in self.statuses():
             only = [{"status": {"operator": "=", "values": [str(status.id)]}}]
-            for id_ in self._selected(only, ("id",), resources.listed_id, lambda id_: id_)[0]:
+            for id_ in self._selected(only, ("id",), resources.listed_ids, lambda id_: id_)[0]:
                 found[id_] = None if id_ in found else status.id
         return Listing(
             tuple(Listed(one.id, one.project, found.get(one.id), one.type) for one in listing.tickets),
@@ -256,41 +254,34 @@ class Tracker:
         known = {"status": self.server.select_status, "type": self.server.select_type}
         fields = ("id", "project", *(field for field, is_known in known.items() if is_known))
         before = self._client.now()
-        tickets, date = self._selected(filters, fields, resources.listed, lambda ticket: ticket.id)
+        tickets, date = self._selected(filters, fields, resources.listing, lambda ticket: ticket.id)
         return Listing(tuple(tickets.values()), date or before, date is not None)
 
     def _selected(
         self,
         filters: Sequence[object],
         fields: Sequence[str],
-        read: Callable[[object], T],
+        read: Callable[[object], Sequence[T]],
         key: Callable[[T], K],
     ) -> tuple[dict[K, T], datetime | None]:
-        dates: list[datetime | None] = []
-
-        def params(rows: int, page: int) -> Mapping[str, str]:
-            return _select(filters, fields, rows, page)
-
-        found = self._paged("/work_packages", params, read, key, SELECT_PAGE, dates)
-        return found, dates[0]
+        return self._paged("/work_packages", _select(filters, fields), SELECT_PAGE, read, key)
 
     def _paged(
         self,
         path: str,
-        params: Callable[[int, int], Mapping[str, str]],
-        read: Callable[[object], T],
-        key: Callable[[T], K],
+        params: Mapping[str, str],
         rows: int,
-        dates: list[datetime | None] | None = None,
-    ) -> dict[K, T]:
-        """All pages of a list, read again from the start when rows moved between two of them.
+        read: Callable[[object], Sequence[T]],
+        key: Callable[[T], K],
+    ) -> tuple[dict[K, T], datetime | None]:
+        """All pages of a list, with the server's time of the first. Read again when rows moved between two pages.
 
         Pages are by offset, so a row that vanishes moves all after it, and one would slip between two pages (§2.1).
         Page n therefore asks for n - 1 rows less than the first did: it then begins n - 1 rows before the page before
         it ended. Where that page's last row is not seen again, something moved.
         """
         for _ in range(READINGS):
-            found = self._read_pages(path, params, read, key, rows, dates)
+            found = self._read_pages(path, params, rows, read, key)
             if found is not None:
                 return found
         raise RetryLater(f"The list {path} keeps changing while it is read, {READINGS} times now")
@@ -298,35 +289,31 @@ class Tracker:
     def _read_pages(
         self,
         path: str,
-        params: Callable[[int, int], Mapping[str, str]],
-        read: Callable[[object], T],
-        key: Callable[[T], K],
+        params: Mapping[str, str],
         rows: int,
-        dates: list[datetime | None] | None,
-    ) -> dict[K, T] | None:
+        read: Callable[[object], Sequence[T]],
+        key: Callable[[T], K],
+    ) -> tuple[dict[K, T], datetime | None] | None:
         found: dict[K, T] = {}
+        date: datetime | None = None
         last: K | None = None
         page = 1
-        if dates is not None:
-            dates.clear()
         while True:
-            answer = self._client.get(path, params(rows - page + 1, page))
-            if dates is not None:
-                dates.append(answer.date)
+            answer = self._client.get(path, {**params, **_page(rows - page + 1, page)})
             with _reading(f"the list {path}"):
                 body = _granted(answer, f"the list {path}")
                 total = resources.total(body)
-                read_now = [read(one) for one in resources.elements(body)]
+                elements = read(body)
                 if page == 1:
-                    rows = resources.page_size(body, rows)
-            keys = [key(one) for one in read_now]
+                    rows, date = resources.page_size(body, rows), answer.date
+            keys = [key(element) for element in elements]
             if page > 1 and last not in keys:
                 return None
-            found.update(zip(keys, read_now, strict=True))
+            found.update(zip(keys, elements, strict=True))
             if len(found) >= total:
-                return found
-            if len(read_now) < rows - page + 1 or page >= rows:
-                # The server says there are more, and the last page is not full.
+                return found, date
+            if len(elements) < rows - page + 1 or page >= rows:
+                # The server says there are more, and this page is not full.
                 return None
             last = keys[-1]
             page += 1
@@ -415,7 +402,7 @@ class Tracker:
     def memberships(self) -> MembershipReading:
         """Every person's roles in every project that the bridge can see, those through groups included (§8.2)."""
         own = self.server.user
-        found = self._paged("/memberships", _page, _membership_row, lambda r: r[0], FULL_PAGE)
+        found, _ = self._paged("/memberships", {}, FULL_PAGE, _each(_membership_row), lambda row: row[0])
         rows = tuple(row for _, row in found.values() if row is not None)
         return MembershipReading(rows, frozenset(row.project for row in rows if row.user == own))
 
@@ -442,17 +429,17 @@ _ALL: Sequence[object] = ({"status": {"operator": "*", "values": []}},)
 """Without a filter the server lists open tickets only (contract §2.2)."""
 
 
-def _select(filters: Sequence[object], fields: Sequence[str], rows: int, page: int) -> Mapping[str, str]:
-    """Parameters of one ``select`` page. ``pageSize`` and ``offset`` must be positive: anything else is 500 (A.1)."""
+def _select(filters: Sequence[object], fields: Sequence[str]) -> Mapping[str, str]:
+    """Parameters of a list by ``select``, the oldest ticket first: new ones come at its end."""
     return {
         "filters": orjson.dumps(filters).decode(),
         "sortBy": '[["id","asc"]]',
         "select": ",".join(["total", "count", "pageSize", *(f"elements/{field}" for field in fields)]),
-        **_page(rows, page),
     }
 
 
 def _page(rows: int, page: int) -> Mapping[str, str]:
+    """Both must be positive: with ``select`` anything else is 500 (contract A.1)."""
     return {"pageSize": str(rows), "offset": str(page)}
 
 
@@ -468,6 +455,10 @@ def _notifying(notify: bool) -> Mapping[str, str] | None:
 def _activity_reading(hal: object) -> ActivityReading:
     received = resources.trim_activity(hal)
     return ActivityReading(resources.activity(received), received)
+
+
+def _each(read: Callable[[object], T]) -> Callable[[object], Sequence[T]]:
+    return lambda body: [read(element) for element in resources.elements(body)]
 
 
 def _membership_row(hal: object) -> tuple[int, Membership | None]:
