@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bridge.domain.model import Mode
 from bridge.errors import ConfigError
 from bridge.settings import OpenProject, Settings
 
@@ -99,22 +100,21 @@ def ledger(settings: Settings, now: Now = utc_now) -> Iterator[Ledger]:
 @contextmanager
 def cycle(
     settings: Settings,
+    ledger: Ledger,
     *,
     stop: threading.Event | None = None,
     now: Now = utc_now,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Cycle]:
-    """Cycles over the OpenProject and the ledger of the settings. Raises ConfigError, or as ``Ledger.open`` does."""
+    """Cycles over the OpenProject of the settings and an open ledger. Raises ConfigError for policy and settings."""
     from bridge.engine.cycle import Cycle, Options
     from bridge.openproject.tracker import Tracker
 
-    with ExitStack() as stack:
-        rules = policy(settings.policy)
-        session = stack.enter_context(client(settings.openproject, stop=stop, now=now))
-        opened = stack.enter_context(ledger(settings, now))
+    rules = policy(settings.policy)
+    with client(settings.openproject, stop=stop, now=now) as session:
         made = Cycle(
             Tracker(session),
-            opened,
+            ledger,
             rules,
             Options(
                 mode=settings.mode,
@@ -122,12 +122,14 @@ def cycle(
                 snapshot_every=timedelta(seconds=settings.poll.snapshot_interval),
             ),
             clock=now,
-            paused=Pause(settings.state_dir).reason,
+            brake=Pause(settings.state_dir),
             requests=lambda: session.usage.requests,
             progress=progress,
         )
-        stack.callback(made.close)
-        yield made
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 def heartbeat_file(settings: Settings) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from bridge.domain.model import (
     Activity,
@@ -29,7 +30,7 @@ from bridge.engine import poll
 from bridge.engine.act import Acted, Gate, Result
 from bridge.engine.judge import Judge, Place, Ruling
 from bridge.errors import SkipItem
-from bridge.openproject.tracker import Server, Tracker
+from bridge.openproject.tracker import Missing, Server, Tracker
 from bridge.store.ledger import KnownTicket, Ledger
 from bridge.store.schema import EntryKind
 
@@ -54,6 +55,8 @@ class Options:
     """Names, projects and features of the server are asked for again after this."""
     connections: int = 2
     """More only queue at the server (contract A.1)."""
+    control_ticket: WorkPackageId | None = None
+    """A ticket in OpenProject that stops all reverts while it is closed, or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,18 @@ class CycleReport:
         )
 
 
+class Brake(Protocol):
+    """The kill switch, which a person releases. Tests hold one in memory."""
+
+    def reason(self) -> str | None:
+        """Why nothing is put back now; None when it may be."""
+        ...
+
+    def begin(self, reason: str) -> None:
+        """Put nothing back from now on."""
+        ...
+
+
 class Cycle:
     """Runs cycles over one OpenProject and one ledger. What it keeps in memory it can lose at any time."""
 
@@ -112,7 +127,7 @@ class Cycle:
         options: Options,
         *,
         clock: Callable[[], datetime],
-        paused: Callable[[], str | None] = lambda: None,
+        brake: Brake,
         requests: Callable[[], int] = lambda: 0,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
@@ -122,7 +137,7 @@ class Cycle:
         self._policy = policy
         self._options = options
         self._clock = clock
-        self._paused = paused
+        self._brake = brake
         self._requests = requests
         self._progress = progress
         self._pool = ThreadPoolExecutor(options.connections, thread_name_prefix="read")
@@ -142,6 +157,8 @@ class Cycle:
         """People whom the server does not name; asked for once."""
         self._unfinished: dict[WorkPackageId, Listed] = {}
         """Tickets that could not be read; after a restart the first snapshot finds them again."""
+        self._control: str | None = None
+        """What the control ticket says in this cycle; None before it is asked."""
         self._held: dict[int, str] = {}
         """Actions that a guard held back in the last cycle, and why."""
 
@@ -159,7 +176,7 @@ class Cycle:
         server = self._know_server()
         known = self._ledger.known() if self._snapshot_is_due() and not hint else None
         found = self._find(known, tuple(hint))
-        if any(listed.project not in {project.id for project in server.projects} for listed in found.due):
+        if {listed.project for listed in found.due} - {project.id for project in server.projects}:
             server = self._probe()
         judge = self._convene(server, found.server_time)
         rulings: list[Ruling] = []
@@ -363,25 +380,50 @@ class Cycle:
         planned = [ruling for ruling in rulings if ruling.course.revert is not None]
         moves = sum(not isinstance(j.verdict, Undecided) and not j.own for ruling in rulings for j in ruling.fresh)
         fresh = sum(any(j.change.key == _planned(ruling) for j in ruling.fresh) for ruling in planned)
-        tripped = breaker(moves, fresh, self._policy.limits)
+        tripped = breaker(moves, fresh, self._policy.limits) if self._options.mode is Mode.ENFORCE else None
+        if tripped is not None:
+            self._brake.begin(f"circuit breaker: {tripped}")
         gate = Gate(
             self._tracker,
             self._ledger,
             judge,
             mode=self._options.mode,
-            paused=self._paused if tripped is None else lambda: tripped,
+            paused=self._paused,
             fields_like_status=self._fields_like_status,
             clock=self._server_now,
         )
         for ruling in planned:
             gate.intend(ruling)
         acted = []
+        self._control = None
         for action in self._ledger.open_actions():
             try:
                 acted.append(gate.finish(action))
             except SkipItem as error:
                 acted.append(Acted(action, Result.HELD, str(error)))
         return tripped, tuple(acted)
+
+    def _paused(self) -> str | None:
+        """The brake, and the control ticket, which is asked for once a cycle and only when there is something to do."""
+        if reason := self._brake.reason():
+            return reason
+        if self._options.control_ticket is None:
+            return None
+        if self._control is None:
+            self._control = self._ask_control_ticket(self._options.control_ticket)
+        return self._control or None
+
+    def _ask_control_ticket(self, work_package: WorkPackageId) -> str:
+        """Why the control ticket stops the bridge; empty when it does not. What cannot be read stops it as well."""
+        try:
+            ticket = self._tracker.ticket(work_package)
+        except SkipItem as error:
+            return f"the control ticket cannot be read: {error}"
+        if isinstance(ticket, Missing):
+            return f"the control ticket {work_package} cannot be seen"
+        statuses = self._server.statuses if self._server is not None else ()
+        is_open = any(status.id == ticket.status and not status.is_closed for status in statuses)
+        return "" if is_open else f"the control ticket {work_package} is closed"
 
     def _fields_like_status(self, schema: str) -> Sequence[str]:
         if schema not in self._fields:

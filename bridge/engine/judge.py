@@ -34,6 +34,7 @@ from bridge.errors import ConfigError
 from bridge.openproject.resources import activity
 from bridge.openproject.tracker import ActivityReading, Server
 from bridge.store.ledger import Decision, Ledger, StatusNames, StoredDecision, TicketReading
+from bridge.store.schema import EntryKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class Judge:
         course = follow(timeline, self._scene(place))
         fresh = tuple(judged for judged in course.judged if _is_news(judged, stored.get(judged.change.key)))
         self.ledger.decide([self._decision(place, judged) for judged in fresh])
+        self._note_appeals(timeline)
         return Ruling(place, course, fresh)
 
     def place(self, work_package: WorkPackageId) -> Place | None:
@@ -180,6 +182,22 @@ class Judge:
         if spells is None:
             spells = self._spells[project, user] = self.ledger.role_spells(project, user)
         return standing(spells, earliest, latest, self.policy)
+
+    def _note_appeals(self, timeline: Timeline) -> None:
+        """Write down who contests a revert: a person's comment with the appeal word, in a ticket that was put back."""
+        word = self.policy.appeal_word.casefold()
+        appeals = [c for c in timeline.comments if word in c.text.casefold() and c.user != self.server.user]
+        if not appeals or not word:
+            return
+        noted = {event["activity"] for event in self.ledger.events(EntryKind.APPEAL, timeline.work_package)}
+        reverts = self.ledger.reverts_of(timeline.work_package)
+        for comment in appeals:
+            before = [
+                revert for revert in reverts if revert.reverted_at is not None and revert.reverted_at <= comment.at
+            ]
+            if before and comment.activity not in noted:
+                payload = {"activity": comment.activity, "person": comment.user, "decision": before[-1].decision}
+                self.ledger.record(EntryKind.APPEAL, payload, comment.at, timeline.work_package)
 
     def _decision(self, place: Place, judged: Judged) -> Decision:
         change = judged.change

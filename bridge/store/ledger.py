@@ -632,6 +632,12 @@ class Ledger:
         action = schema.action.c
         return tuple(map(_stored_action, self._read(_actions().where(action.ended_at.is_(None)).order_by(action.seq))))
 
+    def reverts_of(self, work_package: WorkPackageId) -> tuple[StoredAction, ...]:
+        """Actions on one ticket whose revert the server accepted, oldest first."""
+        action = schema.action.c
+        query = _actions().where(action.work_package == work_package, action.reverted_at.is_not(None))
+        return tuple(map(_stored_action, self._read(query.order_by(action.reverted_at))))
+
     def reverts_since(self, since: datetime) -> tuple[RevertCount, ...]:
         """Reverts that the server accepted since then, oldest first."""
         action = schema.action.c
@@ -656,6 +662,16 @@ class Ledger:
             raise ValueError(f"{kind} is not recorded like this")
         with self.batch():
             return self._append(kind, work_package, {**payload, "at": iso(at)})
+
+    def events(self, kind: EntryKind, work_package: WorkPackageId) -> tuple[Mapping[str, Any], ...]:
+        """What was recorded of this kind about one ticket, oldest first."""
+        entry = schema.entry.c
+        query = (
+            select(entry.payload)
+            .where(entry.work_package == work_package, entry.kind == kind.value, entry.payload.is_not(None))
+            .order_by(entry.seq)
+        )
+        return tuple(orjson.loads(payload) for (payload,) in self._read(query))
 
     def last_event(self, kind: EntryKind) -> Mapping[str, object] | None:
         """What was last recorded of this kind; None when nothing was, or it is erased."""
