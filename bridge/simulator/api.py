@@ -59,7 +59,7 @@ class Api:
         self.zipped = zipped
         places = "(?:projects|workspaces)" if instance.version == "17.6" else "projects"
         self._endpoints: dict[str, list[tuple[re.Pattern[str], Endpoint]]] = {}
-        for method, pattern, endpoint in (*directory.table(places), *tickets.table(places)):
+        for method, pattern, endpoint in (*tickets.table(places), *directory.table(places)):
             self._endpoints.setdefault(method, []).append((re.compile(PREFIX + pattern), endpoint))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -96,7 +96,7 @@ class Api:
             odd = _odd(request)
             if odd is not None:
                 return odd
-            answer = self._behind_the_door(request, path, reader or instance.people[instance.deleted_person], lang)
+            answer = self._behind_the_door(request, path, reader or instance.deleted_person, lang)
         except Refusal as refusal:
             headers = {"www-authenticate": self._challenge(request, refusal)} if refusal.status == 401 else {}
             return Answer.of(represent.error(refusal, lang), refusal.status, **headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,10 +88,18 @@ Table = Iterator[tuple[str, str, Endpoint]]
 """(method, pattern of the path below ``/api/v3``, endpoint)."""
 
 
+def to_i(text: str | None, default: int) -> int:
+    """A number as Ruby's ``to_i`` reads it: the leading digits, 0 for none."""
+    if text is None:
+        return default
+    match = re.match(r"\s*(-?\d+)", text)
+    return int(match[1]) if match else 0
+
+
 def paged(call: Call, path: str, elements: list[Json]) -> Answer:
     """A page of a list, as everything but tickets is paged."""
-    size = int(call.request.parameters.get("pageSize", DEFAULT_PAGE))
-    offset = max(1, int(call.request.parameters.get("offset", 1)))
+    size = to_i(call.request.parameters.get("pageSize"), DEFAULT_PAGE)
+    offset = max(1, to_i(call.request.parameters.get("offset"), 1))
     if size < 0 or size > LARGEST_PAGE:
         size = LARGEST_PAGE
     shown = elements[(offset - 1) * size : offset * size]

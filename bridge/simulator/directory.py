@@ -164,7 +164,7 @@ def _user(call: Call) -> Answer:
 def _set_user(call: Call) -> Answer:
     known, status = _administered(call), call.request.json().get("status")
     if status in ("active", "locked"):
-        call.instance.lock_person(known.id, status == "locked")
+        call.instance.lock_person(known.id, locked=status == "locked")
     return Answer.of(represent.person(call.reader, known))
 
 

@@ -1,4 +1,4 @@
-"""A whole OpenProject in memory: its people, projects, tickets and rules, and what they do to each other.
+"""A whole OpenProject in memory: its tickets and rules, and what people do to each other in it.
 
 ``Instance`` is used twice: by ``api`` for those who come over HTTP, and directly by worlds (demo, tests, torture) that
 act as a person without HTTP, under the same rules. It also keeps *the truth*: every single move and comment before
@@ -7,28 +7,18 @@ aggregation hides it. It knows nothing of JSON, and has no randomness and no clo
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from bridge.simulator.clock import Now
 from bridge.simulator.journal import Journal, State, record
 from bridge.simulator.nouns import (
-    CustomField,
-    Group,
-    Membership,
     Move,
     Person,
-    Project,
     Refusal,
     Remark,
-    Role,
-    Status,
     Through,
     Ticket,
-    Type,
     Version,
     Webhook,
     forbidden,
@@ -36,8 +26,7 @@ from bridge.simulator.nouns import (
     not_found,
     read_only,
 )
-
-Named = TypeVar("Named")
+from bridge.simulator.organisation import Organisation
 
 CREATION_ECHO = timedelta(milliseconds=31)
 """15.4 saves a new ticket twice; the second save comes about this much later (A.3)."""
@@ -45,159 +34,34 @@ REORDER_SLACK = timedelta(seconds=1)
 """How much out of order tickets may be touched before the order of last changes is sorted again."""
 
 
-class Instance:
-    """A stateful OpenProject of one version.
-
-    Wherever a method takes a person, project, status, type or role, its id or its name will do (for people: label,
-    login or name; for projects: identifier). Methods that act as a person raise ``Refusal`` as the API would.
-    """
+class Instance(Organisation):
+    """A stateful OpenProject of one version. Methods that act as a person raise ``Refusal`` where the API would."""
 
     def __init__(self, version: Version, now: Now, *, language: str = "fr") -> None:
-        self.version = version
-        self.now = now
-        self.language = language
-        """Of the instance itself: anonymous readers and the system account."""
+        super().__init__(version, now, language=language)
         self.aggregation = timedelta(minutes=5)
+        """The period within which a person's saves become one activity; 0: each its own. Only later saves count."""
         self.hosts: frozenset[str] = frozenset()
         """Host names that are answered; empty: any (contract §13.3)."""
-        self.lock = threading.RLock()
-        """Held for each request and each act; hold it yourself to make several acts one."""
-        self.people: dict[int, Person] = {}
-        self.groups: dict[int, Group] = {}
-        self.roles: dict[int, Role] = {}
-        self.statuses: dict[int, Status] = {}
-        self.types: dict[int, Type] = {}
-        self.projects: dict[int, Project] = {}
-        self.custom_fields: dict[int, CustomField] = {}
-        self.memberships: dict[tuple[int, int], Membership] = {}
-        """By (project, principal)."""
-        self.workflows: dict[tuple[int, int], frozenset[tuple[int, int]]] = {}
-        """(type, role) -> allowed (old, new)."""
         self.tickets: dict[int, Ticket] = {}
         self.activities: dict[int, Journal] = {}
-        self.applications: dict[str, tuple[str, int]] = {}
-        """OAuth client id -> (secret, the person it acts as)."""
-        self.webhook: Webhook | None = None
         self.moves: list[Move] = []
         """The truth: every move, in order."""
         self.remarks: list[Remark] = []
         """The truth: every comment and edit, in order."""
-        self.epoch = 0
-        """Counts renamings and deletions of people, for names that were cached before (A.3)."""
-        self.deleted_person = 0
-        self._former_names: dict[tuple[str, int], list[tuple[int, str]]] = {}
+        self.webhook: Webhook | None = None
+        self.on_due: Callable[[Journal], None] | None = None
+        """Called with each activity that can no longer change, if there is a webhook."""
+        self._due: dict[int, tuple[datetime, datetime]] = {}
+        """Activity -> (when it is due, its updated_at of when that was decided)."""
         self._former_users: dict[int, tuple[int, int]] = {}
-        self._roles_of: dict[tuple[int, int], frozenset[int]] = {}
-        self._ids: dict[str, int] = {}
+        """Activity -> (first epoch in which it was no longer theirs, person)."""
         self._recent: dict[int, Ticket] = {}
+        """All tickets, by last change, oldest first; unless ``_disordered``."""
         self._latest = datetime(1970, 1, 1, tzinfo=UTC)
         self._disordered = False
-        self._bearers: dict[str, tuple[int, datetime]] = {}
-        self._credentials: dict[str, int] = {}
-        self.due: dict[int, tuple[datetime, datetime]] = {}
-        """Webhook jobs: activity -> (when, its updated_at when scheduled)."""
-        self.on_due: Callable[[Journal], None] | None = None
 
     # --- Finding ----------------------------------------------------------------------------------------------------
-
-    def person(self, who: int | str) -> Person:
-        """A person by id, label, login or name."""
-        if isinstance(who, int):
-            return self.people[who]
-        for attribute in ("label", "login", "name"):
-            for person in self.people.values():
-                if getattr(person, attribute) == who:
-                    return person
-        raise KeyError(f"nobody is called {who!r}")
-
-    def project(self, which: int | str) -> Project:
-        """A project by id or identifier."""
-        return _find(self.projects, which, "identifier")
-
-    def status(self, which: int | str) -> Status:
-        """A status by id or its present name."""
-        return _find(self.statuses, which, "name")
-
-    def type(self, which: int | str) -> Type:
-        """A type by id or name."""
-        return _find(self.types, which, "name")
-
-    def role(self, which: int | str) -> Role:
-        """A role by id or name."""
-        return _find(self.roles, which, "name")
-
-    def name_at(self, kind: str, id: int, epoch: int) -> str:
-        """What a status, type, project or person was called at an epoch of names."""
-        for until, name in self._former_names.get((kind, id), ()):
-            if epoch < until:
-                return name
-        named: Mapping[int, Status | Type | Project | Person] = {
-            "status": self.statuses,
-            "type": self.types,
-            "project": self.projects,
-            "person": self.people,
-        }[kind]  # type: ignore[assignment]  # each value is a dict of one of the four
-        return named[id].name if id in named else ""
-
-    def user_at(self, journal: Journal, epoch: int) -> int:
-        """Whom a journal was attributed to at an epoch: deleting a person rewrites it (contract §8.5)."""
-        until, user = self._former_users.get(journal.id, (0, 0))
-        return user if epoch < until else journal.user
-
-    # --- Rights -----------------------------------------------------------------------------------------------------
-
-    def roles_of(self, person: Person, project: int) -> frozenset[int]:
-        """Role ids of a person in a project. An administrator has every role (A.6)."""
-        if person.admin:
-            return frozenset(self.roles)
-        key = (person.id, project)
-        roles = self._roles_of.get(key)
-        if roles is None:
-            row = self.memberships.get((project, person.id))
-            roles = self._roles_of[key] = frozenset(row.roles if row else ())
-        return roles
-
-    def role_names(self, person: int | str, project: int | str) -> tuple[str, ...]:
-        """Sorted names of the roles that a membership gives; empty for non-members, administrators included."""
-        row = self.memberships.get((self.project(project).id, self.person(person).id))
-        return tuple(sorted(self.roles[role].name for role in row.roles)) if row else ()
-
-    def may(self, person: Person, permission: str, project: int) -> bool:
-        """Whether a person has a permission in an active project."""
-        if not self.projects[project].active:
-            return False
-        return person.admin or any(
-            permission in self.roles[role].permissions for role in self.roles_of(person, project)
-        )
-
-    def sees_project(self, person: Person, project: int) -> bool:
-        """Members and administrators see an active project, everybody a public one."""
-        known = self.projects.get(project)
-        if known is None or not known.active:
-            return False
-        return person.admin or known.public or bool(self.roles_of(person, project))
-
-    def projects_where(self, person: Person, *permissions: str) -> frozenset[int]:
-        """Ids of the active projects in which a person has any of these permissions."""
-        return frozenset(
-            project for project in self.projects if any(self.may(person, wanted, project) for wanted in permissions)
-        )
-
-    def sees_person(self, reader: Person, person: Person) -> bool:
-        """15.4 shows everybody; 17 only people with whom the reader shares a project or a group (A.7)."""
-        if person.status == "deleted":
-            return False
-        if reader.admin or reader.id == person.id:
-            return True
-        if self.version == "15.4":
-            return True
-        if person.builtin:
-            return False
-        if any({reader.id, person.id} <= {*group.members} for group in self.groups.values()):
-            return True
-        return any(
-            principal == person.id and self.sees_project(reader, project) for project, principal in self.memberships
-        )
 
     def ticket_for(self, person: Person, id: int) -> Ticket:
         """A ticket that this person sees, or the 404 that hides it."""
@@ -228,6 +92,22 @@ class Instance:
             }
         )
 
+    def user_at(self, journal: Journal, epoch: int) -> int:
+        """Whom an activity was attributed to at an epoch: deleting a person rewrites it (contract §8.5)."""
+        until, user = self._former_users.get(journal.id, (0, 0))
+        return user if epoch < until else journal.user
+
+    def changed_since(self, moment: datetime) -> Iterator[Ticket]:
+        """Tickets with ``updated_at`` >= moment, latest first; cheap when few."""
+        if self._disordered:
+            self._recent = dict(sorted(self._recent.items(), key=lambda item: (item[1].updated_at, item[0])))
+            self._disordered = False
+        for ticket in reversed(self._recent.values()):
+            if ticket.updated_at < moment - REORDER_SLACK:
+                return
+            if ticket.updated_at >= moment:
+                yield ticket
+
     # --- Acting as a person -----------------------------------------------------------------------------------------
 
     def create(
@@ -250,7 +130,7 @@ class Instance:
                 raise forbidden()
             if not subject:
                 raise invalid("subject", "blank")
-            wanted = self.status(status) if status is not None else self._default_status()
+            wanted = self.status(status) if status is not None else self.default_status
             kind = self.type(type) if type is not None else next(iter(self.types.values()))
             now = self.now()
             state = State(place.id, kind.id, wanted.id, subject, description, None, _custom((), custom or {}))
@@ -265,7 +145,7 @@ class Instance:
                 self._touch(ticket, echo)
             else:
                 self._touch(ticket, now)
-            self._log(ticket, person, None, Through.CREATION, journal, now)
+            self._log(ticket, person, None, place.id, Through.CREATION, journal)
             self._schedule(journal)
             return ticket
 
@@ -313,7 +193,7 @@ class Instance:
                     if after.project != before.project
                     else Through.STATUS
                 )
-                self._log(ticket, person, before.status, through, journal, now)
+                self._log(ticket, person, before.status, before.project, through, journal)
             self._schedule(journal)
             return ticket
 
@@ -419,71 +299,14 @@ class Instance:
             self._recent.pop(ticket.id, None)
             for journal in ticket.journals:
                 del self.activities[journal.id]
-                self.due.pop(journal.id, None)
+                self._due.pop(journal.id, None)
 
-    # --- Acting as the operator -------------------------------------------------------------------------------------
+    # --- Changing it, as an operator --------------------------------------------------------------------------------
 
     def set_aggregation(self, minutes: int) -> None:
-        """Change the aggregation period; 0 switches it off. Only later saves are affected."""
+        """Change the aggregation period; 0 switches it off."""
         with self.lock:
             self.aggregation = timedelta(minutes=minutes)
-
-    def rename_status(self, status: int | str, name: str) -> None:
-        """Rename a status: 15.4 renders old activities anew, 17 keeps what it has rendered (A.3)."""
-        with self.lock:
-            known = self.status(status)
-            self._remember("status", known.id, known.name)
-            known.name = name
-
-    def rename_person(self, who: int | str, name: str) -> None:
-        """Rename a person."""
-        with self.lock:
-            person = self.person(who)
-            self._remember("person", person.id, person.name)
-            person.name, person.updated_at = name, self.now()
-
-    def set_archived(self, project: int | str, archived: bool = True) -> None:
-        """Archive a project (its tickets vanish for everybody) or bring it back."""
-        with self.lock:
-            known = self.project(project)
-            known.active, known.updated_at = not archived, self.now()
-
-    def join(self, project: int | str, principal: int | str, roles: Iterable[int | str]) -> Membership:
-        """Give a person or a group these direct roles in a project, in place of the direct ones they had."""
-        with self.lock:
-            place, ids = self.project(project).id, tuple(sorted(self.role(role).id for role in roles))
-            group = self._group(principal)
-            row = self._row(place, group.id if group else self.person(principal).id)
-            row.direct = ids
-            for member in group.members if group else ():
-                self._row(place, member).inherited[group.id if group else 0] = ids
-            self._roles_of.clear()
-            return row
-
-    def leave(self, project: int | str, principal: int | str) -> None:
-        """Take a person's or a group's direct roles in a project away, and what the group's members had through it."""
-        with self.lock:
-            place, group = self.project(project).id, self._group(principal)
-            id = group.id if group else self.person(principal).id
-            row = self.memberships.get((place, id))
-            if row is None:
-                return
-            row.direct, row.updated_at = (), self.now()
-            for member in group.members if group else ():
-                inherited = self.memberships.get((place, member))
-                if inherited:
-                    inherited.inherited.pop(id, None)
-                    inherited.updated_at = self.now()
-            for key in [key for key, row in self.memberships.items() if not row.roles]:
-                del self.memberships[key]
-            self._roles_of.clear()
-
-    def lock_person(self, who: int | str, locked: bool = True) -> Person:
-        """Lock an account (its credentials stop working) or unlock it."""
-        with self.lock:
-            person = self.person(who)
-            person.status, person.updated_at = "locked" if locked else "active", self.now()
-            return person
 
     def delete_person(self, who: int | str) -> None:
         """Delete an account as OpenProject's own job does: everything it did becomes the Deleted user's (§8.5)."""
@@ -493,12 +316,12 @@ class Instance:
             person.status = "deleted"
             for ticket in self.tickets.values():
                 if ticket.author == person.id:
-                    ticket.author = self.deleted_person
+                    ticket.author = self.deleted_person.id
                     ticket.lock_version += 1  # and its updated_at stays (recording 25)
                 for journal in ticket.journals:
                     if journal.user == person.id:
                         self._former_users[journal.id] = (self.epoch, person.id)
-                        journal.user = self.deleted_person
+                        journal.user = self.deleted_person.id
             for key in [key for key in self.memberships if key[1] == person.id]:
                 del self.memberships[key]
             self._roles_of.clear()
@@ -514,72 +337,17 @@ class Instance:
             self._touch(ticket, at)
             return ticket
 
-    # --- Credentials ------------------------------------------------------------------------------------------------
-
-    def token(self, who: int | str) -> str:
-        """A person's API token: the same in every run, and worth nothing outside the simulator."""
-        person = self.person(who)
-        digest = hashlib.sha256(f"simulator:{person.login}".encode()).hexdigest()
-        token = f"opapi-{digest}" if self.version == "17.6" else digest
-        self._credentials[token] = person.id
-        return token
-
-    def bearer(self, client: str, secret: str, lifetime: timedelta) -> str | None:
-        """A new OAuth token for an application's person, or None for a wrong client or secret."""
-        known = self.applications.get(client)
-        if known is None or known[0] != secret:
-            return None
-        token = hashlib.sha256(f"bearer:{client}:{self.next_id('bearer')}".encode()).hexdigest()
-        self._bearers[token] = (known[1], self.now() + lifetime)
-        return token
-
-    def authenticated(self, scheme: str, credential: str) -> Person | None:
-        """Who comes with this credential; None when it is not (or no longer) good."""
-        if scheme == "basic" or (credential.startswith("opapi-") and self.version == "17.6"):
-            person = self.people.get(self._credentials.get(credential, 0))
-            if person is None:
-                for known in [*self.people.values()]:
-                    if not known.builtin:
-                        self.token(known.id)
-                person = self.people.get(self._credentials.get(credential, 0))
-        else:
-            id, until = self._bearers.get(credential, (0, self.now()))
-            person = self.people.get(id) if self.now() < until else None
-        return person if person is not None and person.status == "active" else None
-
-    # --- Looking over everything ------------------------------------------------------------------------------------
-
-    def changed_since(self, moment: datetime) -> Iterator[Ticket]:
-        """Tickets with ``updated_at`` >= moment, latest first; cheap when few."""
-        if self._disordered:
-            self._recent = dict(sorted(self._recent.items(), key=lambda item: (item[1].updated_at, item[0])))
-            self._disordered = False
-        for ticket in reversed(self._recent.values()):
-            if ticket.updated_at < moment - REORDER_SLACK:
-                return
-            if ticket.updated_at >= moment:
-                yield ticket
-
     def run_due(self) -> None:
         """Send the webhook calls whose time has come (contract §10.3)."""
-        if not self.due:
+        if not self._due:
             return
         now = self.now()
-        ready = [(when, id) for id, (when, _) in self.due.items() if when <= now]
+        ready = [(when, id) for id, (when, _) in self._due.items() if when <= now]
         for _, id in sorted(ready):
-            _, seen = self.due.pop(id)
+            _, seen = self._due.pop(id)
             journal = self.activities.get(id)
             if journal is not None and journal.updated_at == seen and self.on_due is not None:
                 self.on_due(journal)
-
-    def next_id(self, kind: str) -> int:
-        """The next number of a kind."""
-        self._ids[kind] = self._ids.get(kind, 0) + 1
-        return self._ids[kind]
-
-    def start_ids(self, kind: str, after: int) -> None:
-        """Let the numbers of a kind go on after this one."""
-        self._ids[kind] = max(self._ids.get(kind, 0), after)
 
     # --- Within -----------------------------------------------------------------------------------------------------
 
@@ -604,24 +372,6 @@ class Instance:
             before.assignee if assignee is None else self.person(assignee).id,
             before.custom if not custom else _custom(before.custom, custom),
         )
-
-    def _default_status(self) -> Status:
-        return next((status for status in self.statuses.values() if status.default), next(iter(self.statuses.values())))
-
-    def _group(self, principal: int | str) -> Group | None:
-        for group in self.groups.values():
-            if principal in (group.id, group.name):
-                return group
-        return None
-
-    def _row(self, project: int, principal: int) -> Membership:
-        now = self.now()
-        row = self.memberships.get((project, principal))
-        if row is None:
-            row = Membership(self.next_id("membership"), project, principal, now, now)
-            self.memberships[project, principal] = row
-        row.updated_at = now
-        return row
 
     def _write(self, ticket: Ticket, person: Person, now: datetime, state: State, notes: str = "") -> Journal:
         journal = self._write_or_none(ticket, person, now, state, notes)
@@ -656,33 +406,20 @@ class Instance:
             self._latest = at
 
     def _log(
-        self, ticket: Ticket, person: Person, origin: int | None, through: Through, journal: Journal, now: datetime
+        self, ticket: Ticket, person: Person, origin: int | None, project: int, through: Through, journal: Journal
     ) -> None:
-        state = ticket.state
+        state, roles = ticket.state, self.role_names(person.id, project)
         self.moves.append(
             Move(
-                now,
-                ticket.id,
-                person.id,
-                origin,
-                state.status,
-                state.project,
-                state.type,
-                self.role_names(person.id, state.project),
-                through,
-                journal.id,
+                self.now(), ticket.id, person.id, origin, state.status, project, state.type, roles, through, journal.id
             )
         )
 
     def _schedule(self, journal: Journal) -> None:
         if self.webhook is not None:
-            self.due[journal.id] = (self.now() + self.aggregation, journal.updated_at)
+            self._due[journal.id] = (self.now() + self.aggregation, journal.updated_at)
             if not self.aggregation:
                 self.run_due()
-
-    def _remember(self, kind: str, id: int, name: str) -> None:
-        self.epoch += 1
-        self._former_names.setdefault((kind, id), []).append((self.epoch, name))
 
 
 def _custom(before: Collection[tuple[int, str]], changes: Mapping[int, str | None]) -> tuple[tuple[int, str], ...]:
@@ -691,12 +428,3 @@ def _custom(before: Collection[tuple[int, str]], changes: Mapping[int, str | Non
         if not value:
             values.pop(field_id, None)
     return tuple(sorted(values.items()))
-
-
-def _find(known: Mapping[int, Named], which: int | str, attribute: str) -> Named:
-    if isinstance(which, int):
-        return known[which]
-    for one in known.values():
-        if getattr(one, attribute) == which:
-            return one
-    raise KeyError(f"nothing is called {which!r}")

@@ -1,7 +1,4 @@
-"""Lists of tickets: filters, sort, paging, and ``select``, which answers from a few columns (contract §2, A.1, A.2).
-
-The refusals are as strict as OpenProject's: one bad value fails the whole request.
-"""
+"""Lists of tickets: filters, sort and paging (contract §2, A.2), as strict as OpenProject: one bad value fails all."""
 
 from __future__ import annotations
 
@@ -13,19 +10,11 @@ from typing import Any
 
 import orjson
 
-from bridge.simulator import texts
-from bridge.simulator.call import DEFAULT_PAGE, LARGEST_PAGE
+from bridge.simulator import selection, texts
+from bridge.simulator.call import DEFAULT_PAGE, LARGEST_PAGE, to_i
 from bridge.simulator.instance import Instance
 from bridge.simulator.nouns import Person, Refusal, Ticket
-
-_ELEMENT_FIELDS = {
-    "17.6": "self, project, status, type, author, assignee, responsible, _type, id, displayId, subject, startDate, "
-    "dueDate, date, *",
-    "15.4": "self, project, author, assignee, responsible, _type, id, subject, startDate, dueDate, date, *",
-}
-_COLLECTION_FIELDS = (
-    "self, jumpTo, changeSize, previousByOffset, nextByOffset, _type, count, total, pageSize, offset, *"
-)
+from bridge.simulator.selection import Selection
 
 Test = Callable[[Ticket], bool]
 
@@ -42,8 +31,7 @@ class Query:
     group_by_status: bool
     page_size: int
     offset: int
-    select: tuple[frozenset[str], frozenset[str]] | None
-    """Selected fields of (the collection, its elements)."""
+    select: Selection | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +46,18 @@ class Page:
 
 def read(instance: Instance, reader: Person, parameters: Mapping[str, str], *, project: int | None, lang: str) -> Query:
     """Read a list request, or refuse it as OpenProject does."""
-    select = _read_select(instance, parameters.get("select"))
+    select = selection.read(instance, parameters["select"]) if "select" in parameters else None
     tests: list[Test] = []
     since: datetime | None = None
     visible = instance.projects_where(reader, "view_work_packages")
     if not visible:
         raise Refusal(403, "MissingPermission", "missing_permission")
-    within = visible if project is None else visible & _with_descendants(instance, project)
+    deep = parameters.get("includeSubprojects", "true") == "true"
+    within = visible if project is None else visible & _family(instance, project, deep=deep)
     tests.append(lambda ticket: ticket.state.project in within)
     if "filters" in parameters:
         for name, operator, values in _read_filters(instance, parameters["filters"]):
-            test, lower = _filter(instance, reader, visible, name, operator, values, lang)
+            test, lower = _filter(instance, reader, visible, name, operator, values, deep=deep, lang=lang)
             if lower is not None:
                 since = lower if since is None else max(since, lower)
             tests.append(test)
@@ -112,94 +101,6 @@ def run(instance: Instance, query: Query) -> Page:
     return Page(len(found), list(islice(found, start, start + query.page_size)), tuple(groups.items()))
 
 
-def selected(instance: Instance, query: Query, page: Page, links: Mapping[str, object]) -> bytes:
-    """The body of an answer to ``select``: put together from strings, as the real one is by its database."""
-    assert query.select is not None
-    of_collection, of_elements = query.select
-    parts: dict[str, object] = {
-        "_type": "WorkPackageCollection",
-        "count": len(page.tickets),
-        "total": page.total,
-        "_links": dict(links),
-        "offset": query.offset,
-        "pageSize": query.page_size,
-    }
-    shown = {
-        name: value
-        for name, value in parts.items()
-        if "*" in of_collection or name in of_collection or (name == "_links" and of_collection & {*links})
-    }
-    if not of_elements:
-        return orjson.dumps(shown)
-    head = orjson.dumps(shown)[:-1]
-    if shown:
-        head += b","
-    elements = ",".join(_selected_elements(instance, of_elements, page.tickets))
-    return head + b'"_embedded":{"elements":[' + elements.encode() + b"]}}"
-
-
-def _selected_elements(instance: Instance, fields: frozenset[str], tickets: Iterable[Ticket]) -> Iterator[str]:
-    known = {name for name in _ELEMENT_FIELDS[instance.version].split(", ") if name != "*"}
-    wanted = known if "*" in fields else fields & known
-    texts_of = {
-        "project": {p.id: _link("project", "projects", p.id, p.name) for p in instance.projects.values()},
-        "status": {s.id: _link("status", "statuses", s.id, s.name) for s in instance.statuses.values()},
-        "type": {t.id: _link("type", "types", t.id, t.name) for t in instance.types.values()},
-    }
-    people = {p.id: p.name for p in instance.people.values()}
-    if wanted == {"id", "status"}:  # the status snapshot, which may be of everything
-        statuses = {id: f',"_links":{{{text}}}}}' for id, text in texts_of["status"].items()}
-        for ticket in tickets:
-            yield f'{{"id":{ticket.id}{statuses[ticket.state.status]}'
-        return
-    if wanted == {"id"}:
-        for ticket in tickets:
-            yield f'{{"id":{ticket.id}}}'
-        return
-    for ticket in tickets:
-        state = ticket.state
-        parts = []
-        if "_type" in wanted:
-            parts.append('"_type":"WorkPackage"')
-        if "id" in wanted:
-            parts.append(f'"id":{ticket.id}')
-        if "displayId" in wanted:
-            parts.append(f'"displayId":"{ticket.id}"')
-        if "subject" in wanted:
-            parts.append(f'"subject":{_quoted(state.subject)}')
-        parts.extend(f'"{name}":null' for name in ("startDate", "dueDate", "date") if name in wanted)
-        links = []
-        if "self" in wanted:
-            links.append(_link("self", "work_packages", ticket.id, state.subject))
-        if "project" in wanted:
-            links.append(texts_of["project"][state.project])
-        if "status" in wanted:
-            links.append(texts_of["status"][state.status])
-        if "type" in wanted:
-            links.append(texts_of["type"][state.type])
-        if "author" in wanted:
-            links.append(_link("author", "users", ticket.author, people[ticket.author]))
-        if "assignee" in wanted:
-            links.append(
-                '"assignee":{"href":null}'
-                if state.assignee is None
-                else _link("assignee", "users", state.assignee, people[state.assignee])
-            )
-        if "responsible" in wanted:
-            links.append('"responsible":{"href":null}')
-        if links:
-            parts.append(f'"_links":{{{",".join(links)}}}')
-        yield "{" + ",".join(parts) + "}"
-
-
-def _quoted(text: str) -> str:
-    return orjson.dumps(text).decode()
-
-
-def _link(name: str, path: str, id: int, title: str) -> str:
-    return f'"{name}":{{"href":"/api/v3/{path}/{id}","title":{_quoted(title)}}}'
-
-
 # --- Reading the request --------------------------------------------------------------------------------------------
 
 
@@ -207,22 +108,9 @@ def _bad_query(text: str, **values: str) -> Refusal:
     return Refusal(400, "InvalidQuery", text, **values)
 
 
-def _read_select(instance: Instance, asked: str | None) -> tuple[frozenset[str], frozenset[str]] | None:
-    if asked is None:
-        return None
-    names = [name.strip() for name in asked.split(",") if name.strip()]
-    elements = [name.removeprefix("elements/") for name in names if name.startswith("elements/")]
-    of_collection = [name for name in names if not name.startswith("elements/")]
-    for wanted, known in ((elements, _ELEMENT_FIELDS[instance.version]), (of_collection, _COLLECTION_FIELDS)):
-        unknown = [name for name in wanted if name not in known.split(", ")]
-        if unknown:
-            raise Refusal(400, "InvalidSignal", "unknown_select", unknown=", ".join(unknown), known=known)
-    return frozenset(of_collection), frozenset(elements)
-
-
 def _read_paging(instance: Instance, parameters: Mapping[str, str], *, selected: bool) -> tuple[int, int]:
-    page_size = _number(parameters.get("pageSize"), DEFAULT_PAGE)
-    offset = _number(parameters.get("offset"), 1)
+    page_size = to_i(parameters.get("pageSize"), DEFAULT_PAGE)
+    offset = to_i(parameters.get("offset"), 1)
     if selected:  # straight into SQL, which takes no negative limit (A.1)
         if page_size < 0 or offset < 1:
             clause, limit = ("Limit", "LIMIT") if page_size < 0 else ("ResultOffset", "OFFSET")
@@ -234,22 +122,6 @@ def _read_paging(instance: Instance, parameters: Mapping[str, str], *, selected:
     if page_size < 0 or page_size > LARGEST_PAGE:
         page_size = LARGEST_PAGE
     return page_size, max(1, offset)
-
-
-def _number(text: str | None, default: int) -> int:
-    if text is None:
-        return default
-    digits = text.strip()
-    sign = -1 if digits.startswith("-") else 1
-    leading = "".join(_leading_digits(digits.removeprefix("-")))
-    return sign * int(leading) if leading else 0  # Ruby's to_i
-
-
-def _leading_digits(text: str) -> Iterator[str]:
-    for character in text:
-        if not character.isdigit():
-            return
-        yield character
 
 
 def _read_order(asked: str | None) -> tuple[tuple[str, bool], ...]:
@@ -313,6 +185,8 @@ def _filter(
     name: str,
     operator: str,
     values: list[str],
+    *,
+    deep: bool,
     lang: str,
 ) -> tuple[Test, datetime | None]:
     label = texts.label(name, lang)
@@ -329,15 +203,16 @@ def _filter(
 
             return within, lower if name == "updatedAt" else None
         case "subject":
-            wanted = values[0].lower()
+            wanted = "".join(values).lower()
             return (lambda ticket: (wanted in ticket.state.subject.lower()) == (operator == "~")), None
         case "id":
-            allowed = {str(id) for id in instance.tickets if instance.tickets[id].state.project in visible} & {*values}
+            tickets = (instance.tickets.get(to_i(value, 0)) for value in values)
+            allowed = {str(t.id) for t in tickets if t is not None and t.state.project in visible}
             return _in(operator, values, allowed, label, lambda ticket: ticket.id), None
         case "project":
             projects = {str(id) for id in instance.projects if instance.sees_project(reader, id)}
             _checked(operator, values, projects, label)
-            ids = frozenset(d for value in values for d in _with_descendants(instance, int(value)))
+            ids = frozenset(id for value in values for id in _family(instance, int(value), deep=deep))
             return (lambda ticket: (ticket.state.project in ids) == (operator == "=")), None
         case "type":
             return _in(operator, values, {str(id) for id in instance.types}, label, lambda t: t.state.type), None
@@ -419,10 +294,12 @@ def _moment(text: str, label: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _with_descendants(instance: Instance, project: int) -> frozenset[int]:
+def _family(instance: Instance, project: int, *, deep: bool) -> frozenset[int]:
+    """A project, and when ``deep`` those below it: lists include them by default (contract §2.2)."""
     family = {project}
-    while True:
+    while deep:
         more = {known.id for known in instance.projects.values() if known.parent in family} - family
         if not more:
-            return frozenset(family)
+            break
         family |= more
+    return frozenset(family)

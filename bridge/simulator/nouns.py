@@ -186,7 +186,9 @@ class Move:
     """None for a creation."""
     target: int
     project: int
+    """Where it was moved; the project that it left, when it changed project in the same save."""
     type: int
+    """Afterwards."""
     roles: tuple[str, ...]
     """The person's role names in the project at that moment, sorted; empty for a non-member."""
     through: Through

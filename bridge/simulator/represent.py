@@ -46,6 +46,8 @@ def collection(path: str, elements: Sequence[Json], **more: object) -> Json:
 
 def formattable(raw: str) -> Json:
     """A Markdown text with its rendering: paragraphs, bold, emphasis; comments and scripts do not show (A.6)."""
+    if not raw:
+        return {"format": "markdown", "raw": "", "html": ""}
     bare = _SCRIPT.sub("", raw)
     shown = [block for block in _COMMENT.sub("", bare).split("\n\n") if block.strip()]
     tail = "\n" if _COMMENT.search(raw) and shown else ""
@@ -383,7 +385,7 @@ def activity(instance: Instance, known: Ticket, journal: Journal, lang: str) -> 
     shown: Json = {
         "_type": "Activity::Comment" if notes else "Activity",
         "id": journal.id,
-        "comment": formattable(notes) if notes else {"format": "markdown", "raw": "", "html": ""},
+        "comment": formattable(notes),
         "details": details,
         "version": journal.version,
     }

@@ -36,7 +36,6 @@ def seed(description: Seed, now: Now, *, version: Version | None = None) -> Inst
     for kind, name in _BUILTIN_NAMES["fr" if instance.language == "fr" else "en"].items():
         account = Person(builtin[kind], kind, name, instance.language, at, at, admin=kind == "system", builtin=True)
         instance.people[account.id] = account
-    instance.deleted_person = builtin["deleted"]
     for label, person in description["actors"].items():
         instance.people[person["id"]] = Person(
             person["id"],
@@ -81,7 +80,6 @@ def seed(description: Seed, now: Now, *, version: Version | None = None) -> Inst
         instance.join(row["project"], row["principal"].removeprefix("group:"), row["roles"])
     for client, application in description.get("applications", {}).items():
         instance.applications[client] = (application["secret"], instance.person(application["actor"]).id)
-    instance.start_ids("activity", 1000)
     return instance
 
 

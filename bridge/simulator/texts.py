@@ -7,8 +7,8 @@ checks the other.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 LANGUAGES = ("fr", "en")
 LONG = 100
@@ -140,6 +140,7 @@ def escaped(text: str) -> str:
     return html.escape(text).replace("&#x27;", "&#39;")
 
 
+@lru_cache(maxsize=4096)  # a world has few statuses and many moves
 def change(name: str, old: str | None, new: str | None, lang: str) -> Line:
     """A value changed, set (``old`` None) or deleted (``new`` None). ``name`` is the label as shown."""
     words = _WORDS[lang]
@@ -176,10 +177,10 @@ def long_text(name: str, old: bool, new: bool, journal: int, key: str, ticket: i
     return Line(template.format(label=name, link=path), template.format(label=strong, link=link))
 
 
-def creation_extras(version: str, lang: str) -> Iterator[Line]:
+@lru_cache
+def creation_extras(version: str, lang: str) -> tuple[Line, ...]:
     """The lines of a first activity that say nothing about anything a person did."""
-    for raw, marked_up in _CREATION_EXTRAS[version, lang]:
-        yield Line(raw, marked_up)
+    return tuple(Line(raw, marked_up) for raw, marked_up in _CREATION_EXTRAS[version, lang])
 
 
 def retraction(lang: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from bridge.simulator import listing, represent, texts
+from bridge.simulator import listing, represent, selection, texts
 from bridge.simulator.call import Answer, Call, Table, page_links
 from bridge.simulator.journal import State
 from bridge.simulator.nouns import Project, Refusal, Ticket, invalid, not_found, read_only
@@ -22,9 +22,9 @@ Moment = tuple[str, datetime | None]
 
 def table(places: str) -> Table:
     """The endpoints; ``places`` is the pattern of what projects are called in paths."""
-    one = "/work_packages/(?P<id>[^/]+)"
-    yield "GET", "/work_packages", _list
+    one = "/work_packages/(?P<id>(?!schemas)[^/]+)"
     yield "GET", f"{one}/activities", _activities
+    yield "GET", "/work_packages", _list
     yield "GET", one, _ticket
     yield "PATCH", one, _update
     yield "POST", f"{one}/activities", _comment
@@ -58,7 +58,8 @@ def _list(call: Call) -> Answer:
     page = listing.run(instance, query)
     links = page_links("work_packages", parameters, query.page_size, query.offset, page.total)
     if query.select is not None:
-        return Answer.of(listing.selected(instance, query, page, links))
+        paging = {"total": page.total, "offset": query.offset, "page_size": query.page_size}
+        return Answer.of(selection.body(instance, query.select, page.tickets, **paging, links=links))
     elements = []
     for ticket in page.tickets:
         shown = represent.ticket(instance, ticket, call.reader, embedded=False)

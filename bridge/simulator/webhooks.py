@@ -13,7 +13,7 @@ import orjson
 from bridge.simulator import represent, texts
 from bridge.simulator.instance import Instance
 from bridge.simulator.journal import Journal
-from bridge.simulator.nouns import Delivery, Person, Webhook
+from bridge.simulator.nouns import Delivery, Webhook
 
 
 def install(instance: Instance, webhook: Webhook) -> None:
@@ -29,8 +29,7 @@ def _tell(instance: Instance, webhook: Webhook, journal: Journal) -> None:
     newer = instance.version == "17.6"
     lang = texts.language(instance.language)
     # Rendered for the system account: it sees everything, e-mail addresses included (A.8).
-    system = next(person for person in instance.people.values() if person.builtin and person.admin)
-    shown = represent.ticket(instance, ticket, system, embedded=True)
+    shown = represent.ticket(instance, ticket, instance.system, embedded=True)
     if newer and journal.notes and "work_package_comment:comment" in webhook.events:
         activity = represent.activity(instance, ticket, journal, lang) | {"_embedded": {"workPackage": shown}}
         _send(webhook, {"action": "work_package_comment:comment", "activity": activity})
@@ -38,12 +37,8 @@ def _tell(instance: Instance, webhook: Webhook, journal: Journal) -> None:
     if action in webhook.events:
         body: represent.Json = {"action": action, "work_package": shown}
         if newer:
-            body["actor"] = represent.person(system, _actor(instance, journal))
+            body["actor"] = represent.person(instance.system, instance.people[journal.user])
         _send(webhook, body)
-
-
-def _actor(instance: Instance, journal: Journal) -> Person:
-    return instance.people[journal.user]
 
 
 def _send(webhook: Webhook, body: represent.Json) -> None:
