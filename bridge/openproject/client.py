@@ -277,9 +277,9 @@ class Client:
             raise
 
     def _sent(self, call: _Call) -> Answer:
-        answer = self._once(call, self._credentials.authorization(self._ask_for_token))
+        answer = self._once(call)
         if answer.status == 401 and self._credentials.refused():
-            answer = self._once(call, self._credentials.authorization(self._ask_for_token))
+            answer = self._once(call)
         if answer.status == 401:
             raise Stop(
                 f"{call.what}: OpenProject refuses the credentials (401). "
@@ -296,7 +296,7 @@ class Client:
             form,
             {"Content-Type": "application/x-www-form-urlencoded"},
         )
-        answer = self._once(call, None)
+        answer = self._once(call)
         if not answer.ok or not isinstance(answer.body, dict):
             raise Stop(
                 f"{call.what}: OpenProject gives no OAuth token ({answer.status}). "
@@ -304,21 +304,28 @@ class Client:
             )
         return answer.body
 
-    def _once(self, call: _Call, authorization: str | None) -> Answer:
-        """One request and its whole answer, or what is wrong with it."""
-        resting = self._rest_until - self._monotonic()
-        if resting > 0:
-            raise RetryLater(f"{call.what}: not sent, the server asked to be left alone for {resting:.0f} s more")
+    def _prepared(self, call: _Call) -> requests.PreparedRequest:
+        """The request, built here rather than by ``requests``, which would take a third of a call's time.
+
+        The secret is in no variable of a frame that an error can come from: tracebacks may print those.
+        """
         request = requests.PreparedRequest()
         request.method = call.method
         request.url = call.url
         request.body = call.body
-        request.headers = CaseInsensitiveDict(self._headers)
-        request.headers.update(call.headers)
-        if authorization is not None:
-            request.headers["Authorization"] = authorization
+        request.headers = CaseInsensitiveDict({**self._headers, **call.headers})
         if call.body is not None:
             request.headers["Content-Length"] = str(len(call.body))
+        if call.url != self.base_url + TOKEN:
+            request.headers["Authorization"] = self._credentials.authorization(self._ask_for_token)
+        return request
+
+    def _once(self, call: _Call) -> Answer:
+        """One request and its whole answer, or what is wrong with it."""
+        resting = self._rest_until - self._monotonic()
+        if resting > 0:
+            raise RetryLater(f"{call.what}: not sent, the server asked to be left alone for {resting:.0f} s more")
+        request = self._prepared(call)
         response = None
         body = None
         try:

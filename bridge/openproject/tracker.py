@@ -129,8 +129,9 @@ class Tracker:
     Methods about one ticket raise SkipItem when that ticket's answer cannot be understood.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, select_page: int = SELECT_PAGE) -> None:
         self._client = client
+        self._select_page = select_page
         self._server: Server | None = None
 
     # --- Getting to know --------------------------------------------------------------------------------------------
@@ -264,7 +265,7 @@ class Tracker:
         read: Callable[[object], Sequence[T]],
         key: Callable[[T], K],
     ) -> tuple[dict[K, T], datetime | None]:
-        return self._paged("/work_packages", _select(filters, fields), SELECT_PAGE, read, key)
+        return self._paged("/work_packages", _select(filters, fields), self._select_page, read, key)
 
     def _paged(
         self,
