@@ -178,6 +178,11 @@ class Settings(Section):
         default=Mode.OBSERVE,
         description="observe: judge and report. enforce: put back as well, where the policy's rules say so.",
     )
+    control_ticket: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of a ticket in OpenProject that stops everything from being put back while it is closed.",
+    )
     state_dir: Path = Field(
         default=Path("bridge-state"),
         description="Folder of the ledger, the heartbeat and the reports. Under systemd, its StateDirectory.",

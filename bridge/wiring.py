@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.domain.model import Mode
+from bridge.domain.model import Mode, WorkPackageId
 from bridge.errors import ConfigError
 from bridge.settings import OpenProject, Settings
 
@@ -111,7 +111,8 @@ def cycle(
     from bridge.openproject.tracker import Tracker
 
     rules = policy(settings.policy)
-    with client(settings.openproject, stop=stop, now=now) as session:
+    # In observe mode nothing can be written, whatever the engine decides: the session itself refuses it.
+    with client(settings.openproject, stop=stop, now=now, dry_run=settings.mode is not Mode.ENFORCE) as session:
         made = Cycle(
             Tracker(session),
             ledger,
@@ -120,6 +121,7 @@ def cycle(
                 mode=settings.mode,
                 overlap=timedelta(seconds=settings.poll.overlap),
                 snapshot_every=timedelta(seconds=settings.poll.snapshot_interval),
+                control_ticket=WorkPackageId(settings.control_ticket) if settings.control_ticket is not None else None,
             ),
             clock=now,
             brake=Pause(settings.state_dir),

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bridge import __version__
-from bridge.cli import config, frame, service
+from bridge.cli import config, frame, rehearsal, service
 from bridge.errors import EXIT_UNAVAILABLE, BridgeError
 
 # Plain help: rich's is prettier and twice as slow.
@@ -43,7 +43,15 @@ def options(
     context.obj = env_file
 
 
-for command in (service.run, service.once, service.status, service.pause, service.resume):
+for command in (
+    service.run,
+    service.once,
+    service.status,
+    service.pause,
+    service.resume,
+    rehearsal.demo,
+    rehearsal.simulate,
+):
     app.command()(command)
 app.add_typer(config.app, name="config")
 

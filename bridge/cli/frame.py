@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bridge.errors import ConfigError
+
 if TYPE_CHECKING:
     from bridge.settings import Loaded, Settings
 
@@ -61,6 +63,15 @@ def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     Console().print(table)
+
+
+def shipped(name: str) -> Path:
+    """A file that comes with the bridge, like ``cegape.yaml``: beside its source, or where a package puts it."""
+    places = (Path(__file__).parents[2] / "config", Path(sys.prefix) / "share" / "openproject-bridge" / "config")
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise ConfigError(f"{name} did not come with this installation; it is in the project's config folder")
 
 
 def loaded(context: typer.Context) -> Loaded:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,6 @@ from bridge.errors import EXIT_FINDINGS, EXIT_FINE
 
 if TYPE_CHECKING:
     from bridge.daemon import Heartbeat
-    from bridge.engine.cycle import CycleReport
     from bridge.settings import Settings
 
 LATE = 2
@@ -32,9 +31,9 @@ def run(context: typer.Context) -> None:
     settings = frame.settings(context)
     frame.set_up_logs(settings)
     stop = threading.Event()
-    with wiring.cycle(settings, stop=stop) as cycle:
+    with wiring.ledger(settings) as ledger, wiring.cycle(settings, ledger, stop=stop) as cycle:
         daemon = Daemon(
-            lambda missed: told(cycle.run(missed=missed)),
+            lambda missed: cycle.run(missed=missed).facts(),
             interval=settings.poll.interval,
             jitter=settings.poll.jitter,
             heartbeat=wiring.heartbeat_file(settings),
@@ -53,39 +52,16 @@ def once(context: typer.Context, as_json: frame.Json = False) -> None:
 
     settings = frame.settings(context)
     frame.set_up_logs(settings, quiet=True)
-    with progress() as show, wiring.cycle(settings, progress=show) as cycle:
+    with wiring.ledger(settings) as ledger, progress() as show, wiring.cycle(settings, ledger, progress=show) as cycle:
         report = cycle.run()
     if as_json:
         frame.put_json(report)
         return
-    for name, value in told(report).items():
+    for name, value in report.facts().items():
         frame.put(f"{name.replace('_', ' ')}: {value}")
     for acted in report.acted:
-        frame.put(
-            f"ticket {acted.action.work_package}, decision {acted.action.decision}: {acted.result} {acted.detail}".rstrip()
-        )
-
-
-def told(report: CycleReport) -> Mapping[str, object]:
-    """A cycle as the fields of one log line: what happened to whom is in the ledger."""
-    from collections import Counter
-
-    acted = Counter(str(one.result).replace(" ", "_") for one in report.acted)
-    return {
-        "server_time": report.server_time.isoformat(),
-        "kind": "snapshot" if report.snapshot else "window",
-        "listed": report.listed,
-        "read": report.read,
-        "unreadable": report.unreadable,
-        "gone": report.gone,
-        "decided": report.decided,
-        "illegal": report.illegal,
-        "undecided": report.undecided,
-        **{f"reverts_{result}": count for result, count in sorted(acted.items())},
-        "requests": report.requests,
-        **({"breaker": report.breaker} if report.breaker else {}),
-        **({"notes": "; ".join(report.notes)} if report.notes else {}),
-    }
+        detail = f" ({acted.detail})" if acted.detail else ""
+        frame.put(f"ticket {acted.action.work_package}, decision {acted.action.decision}: {acted.result}{detail}")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from bridge.simulator.clock import Clock
 from bridge.simulator.instance import Instance
-from bridge.simulator.nouns import Ticket
+from bridge.simulator.nouns import Move, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ class Player:
         self.script = script
         self.tickets: dict[str, Ticket] = {}
         """By the script's own name."""
+        self.moves: list[tuple[Act, Move]] = []
+        """Every move that was made, with the act that made it."""
         self._instance = instance
         self._clock = clock
         self._next = 0
@@ -89,9 +91,11 @@ class Player:
         return acts[first : self._next]
 
     def _play(self, act: Act) -> None:
+        before = len(self._instance.moves)
         if act.create:
             self.tickets[act.ticket] = self._instance.create(act.who, act.project, act.create, status=act.to or None)
         elif act.to:
             self._instance.set_status(act.who, self.tickets[act.ticket], act.to)
         if act.say:
             self._instance.comment(act.who, self.tickets[act.ticket], act.say)
+        self.moves += [(act, move) for move in self._instance.moves[before:]]
