@@ -22,9 +22,14 @@ Answer = bool | datetime | Unknown
 
 def satisfied(rule: Rule, move: Move) -> Answer:
     """Whether a move that the rule looks at by its kind satisfies it, where that depends on facts."""
-    concerned = _concerned(rule, move)
-    if concerned is not True:
-        return concerned if isinstance(concerned, Unknown) else True
+    answer = _answer(rule, move)
+    concerned = answer is not True and _concerned(rule, move)
+    if concerned is True:
+        return answer
+    return concerned if isinstance(concerned, Unknown) else True
+
+
+def _answer(rule: Rule, move: Move) -> Answer:
     match rule.demand:
         case NeedsComment():
             return _commented(rule.demand, move)
@@ -35,7 +40,7 @@ def satisfied(rule: Rule, move: Move) -> Answer:
         case SamePerson(one_of):
             return _is_one_of(one_of, move, wanted=True)
         case _:
-            return False  # the kind of move does not do what is asked, and only the selectors were open
+            return False  # the kind of move does not do what is asked; only whether the rule looks at it was open
 
 
 def _concerned(rule: Rule, move: Move) -> bool | Unknown:

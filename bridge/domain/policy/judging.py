@@ -47,6 +47,7 @@ Visited = frozenset[StatusName]
 
 _KEPT_KINDS = 200_000
 """Far more kinds of move than a real policy has; keeps a hostile history from filling the memory (about 60 MB)."""
+_ALLOWED, _REOPENING = Allowed(), Allowed("reopening")
 _PATH_STATES = 10_000
 """A search that large finds no end soon; giving up counts as a legal path, since doubt never acts."""
 
@@ -313,13 +314,14 @@ class Policy:
             if met:
                 continue
             exemption = self._exemption(rule.id, scope)
-            if exemption is not None:
-                exempted.append(exemption.id)
-                continue
-            if not self._parties[party].reverted:
-                mode = Mode.OBSERVE
-            depends = met is None or rule.fields or (rule.types is not None and not scope[2])
-            (open_ if depends else broken).append(_Broken(mode is not Mode.ENFORCE, number, rule, mode))
+            lenient = mode is not Mode.ENFORCE or not self._parties[party].reverted
+            one = _Broken(lenient, number, rule, exemption.id if exemption else None)
+            if met is None or rule.fields or (rule.types is not None and scope[2] == ""):
+                open_.append(one)
+            elif one.exemption is not None:
+                exempted.append(one.exemption)
+            else:
+                broken.append(one)
         return _Objecting(tuple(sorted(broken, key=_rank)), tuple(open_), exempted[0] if exempted else None)
 
     def _meets(self, demand: Demand, party: PartyName, target: StatusName, hits: int) -> bool | None:
@@ -390,7 +392,7 @@ class Policy:
             here, met = queue.popleft()
             for status in self.statuses:
                 broken = self._objections((scope, party, here, status, met)).broken
-                if status == here or (broken and broken[0].mode is Mode.ENFORCE):
+                if status == here or (broken and not broken[0].lenient):
                     continue
                 if status == target:
                     return True
@@ -404,18 +406,14 @@ class Policy:
     def _weigh(self, kind: _Kind) -> _Outcome:
         scope, party, origin, target, hits = kind
         objecting = self._objections(kind)
-        notes = []
-        if objecting.exemption is not None:
-            notes.append(f"exemption {objecting.exemption}")
-        if origin is not None and self.opens_again(origin, target):
-            notes.append("reopening")
         allowed = self._parties_allowed(scope, origin, target, hits)
-        broken = tuple((one, one.objection(allowed)) for one in objecting.broken)
-        open_ = tuple((one, one.objection(allowed)) for one in objecting.open)
-        fine = Allowed("; ".join(notes), objecting.exemption)
-        elsewhere = self._alternatives(scope, party, origin, hits)
-        settled = Illegal(tuple(objection for _, objection in broken), elsewhere) if broken else fine
-        return _Outcome(broken, open_, fine, elsewhere, settled)
+        return _Outcome(
+            tuple((one, one.objection(allowed)) for one in objecting.broken),
+            tuple((one, one.objection(allowed)) for one in objecting.open),
+            objecting.exemption,
+            self._alternatives(scope, party, origin, hits),
+            reopens=origin is not None and self.opens_again(origin, target),
+        )
 
 
 def judge(move: Move, policy: Policy) -> Verdict:
@@ -447,11 +445,12 @@ def _settle(move: Move, key: _Key, policy: Policy) -> Verdict:
     if len(policy._settled) + len(policy._open) >= _KEPT_KINDS:
         policy._settled.clear()
         policy._open.clear()
+    verdict = outcome.verdict(move)
     if outcome.open:
         policy._open[key] = outcome
     else:
-        policy._settled[key] = outcome.settled
-    return outcome.verdict(move)
+        policy._settled[key] = verdict
+    return verdict
 
 
 # --- Internal shapes ------------------------------------------------------------------------------------------------
@@ -476,13 +475,16 @@ class _Named:
 
 @dataclass(frozen=True, slots=True)
 class _Broken:
+    """A rule that a move breaks, or may break."""
+
     lenient: bool
     number: int
     rule: Rule
-    mode: Mode
+    exemption: str | None
 
     def objection(self, allowed: tuple[PartyName, ...]) -> Objection:
-        return Objection(self.rule.id, self.mode, self.rule.sentence, allowed, self.rule.source)
+        mode = Mode.OBSERVE if self.lenient else Mode.ENFORCE
+        return Objection(self.rule.id, mode, self.rule.sentence, allowed, self.rule.source)
 
 
 def _rank(broken: _Broken) -> tuple[bool, int]:
@@ -495,6 +497,7 @@ class _Objecting:
     open: tuple[_Broken, ...]
     """Rules that object or not by the facts of the move."""
     exemption: str | None
+    """One that covers a rule which would object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,11 +506,9 @@ class _Outcome:
 
     broken: tuple[tuple[_Broken, Objection], ...]
     open: tuple[tuple[_Broken, Objection], ...]
-    allowed: Allowed
+    exemption: str | None
     alternatives: tuple[StatusName, ...]
-    settled: Verdict
-    """The verdict when the facts satisfy every rule."""
-
+    reopens: bool
     illegal: dict[int, Illegal] = field(default_factory=dict)
     """The verdicts found so far, by which of the open rules object."""
 
@@ -515,24 +516,28 @@ class _Outcome:
         objecting = 0
         review_at: datetime | None = None
         unknown: Unknown | None = None
+        exemption = self.exemption
         for number, (broken, _) in enumerate(self.open):
-            match satisfied(broken.rule, move):
-                case True:
-                    pass
-                case False:
-                    objecting |= 1 << number
-                case Unknown() as unknown:
-                    pass
-                case deadline:
-                    review_at = deadline if review_at is None else min(review_at, deadline)
+            answer = satisfied(broken.rule, move)
+            if answer is True:
+                continue
+            if broken.exemption is not None:
+                exemption = exemption or (broken.exemption if answer is False else None)
+            elif answer is False:
+                objecting |= 1 << number
+            elif isinstance(answer, Unknown):
+                unknown = answer
+            else:
+                review_at = answer if review_at is None else min(review_at, answer)
         if self.broken or objecting:
             illegal = self.illegal.get(objecting) or self._object(objecting)
             return illegal if review_at is None else Illegal(illegal.objections, self.alternatives, review_at)
         if unknown is not None:
             return Undecided(unknown.reason)
-        if review_at is None:
-            return self.settled
-        return Allowed(self.allowed.note, self.allowed.exemption, review_at)
+        if exemption is None and review_at is None:
+            return _REOPENING if self.reopens else _ALLOWED
+        notes = (["reopening"] if self.reopens else []) + ([f"exemption {exemption}"] if exemption else [])
+        return Allowed("; ".join(notes), exemption, review_at)
 
     def _object(self, objecting: int) -> Illegal:
         standing = [*self.broken, *(one for number, one in enumerate(self.open) if objecting >> number & 1)]

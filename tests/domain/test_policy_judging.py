@@ -1,0 +1,381 @@
+"""Judging against a slow judge that reads the rules one by one, on policies that nobody would write."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.domain.model import (
+    Allowed,
+    CommentBy,
+    Illegal,
+    Mode,
+    Move,
+    PartyName,
+    RuleId,
+    StatusName,
+    Undecided,
+    Verdict,
+)
+from bridge.domain.policy import Exemption, Party, Policy, Rule, judge
+from bridge.domain.policy.rules import (
+    After,
+    Demand,
+    Filled,
+    ModeFor,
+    NeedsComment,
+    OnlyBy,
+    OnlyInto,
+    OtherPerson,
+    Reminder,
+    SamePerson,
+)
+
+STATUSES = tuple(StatusName(name) for name in ("new", "doing", "testing", "done", "refused"))
+PARTIES = (PartyName("staff"), PartyName("client"))
+CLOSED = frozenset({STATUSES[3], STATUSES[4]})
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+SENTENCE = {"fr": "règle", "en": "rule"}
+
+some_statuses = st.frozensets(st.sampled_from(STATUSES), min_size=1, max_size=3)
+some_parties = st.frozensets(st.sampled_from(PARTIES), min_size=1)
+some_projects = st.frozensets(st.sampled_from(["alpha", "beta"]), min_size=1)
+modes = st.sampled_from(Mode)
+moments = st.sampled_from([NOON - DAY, NOON, NOON + DAY])
+
+
+def party(name: PartyName, reverted: bool) -> Party:
+    return Party(name, SENTENCE, frozenset({f"role of {name}"}), reverted)
+
+
+@st.composite
+def mode_exceptions(draw: st.DrawFn) -> ModeFor:
+    since, until = draw(st.none() | moments), draw(st.none() | moments)
+    return ModeFor(draw(modes), draw(st.none() | some_projects), since, until)
+
+
+tabular: st.SearchStrategy[Demand] = st.one_of(
+    st.builds(OnlyBy, st.frozensets(st.sampled_from(PARTIES))),
+    st.builds(OnlyInto, st.frozensets(st.sampled_from(STATUSES), max_size=2)),
+    st.builds(After, some_statuses),
+)
+persons = st.frozensets(st.sampled_from(["author", "assignee", "testing"]), min_size=1)
+factual: st.SearchStrategy[Demand] = st.one_of(
+    st.builds(NeedsComment, some_parties, st.just(timedelta(minutes=15))),
+    st.builds(Filled, st.just(frozenset({"Reason"}))),
+    st.builds(OtherPerson, persons),
+    st.builds(SamePerson, persons),
+)
+
+
+@st.composite
+def policies(draw: st.DrawFn, demands: st.SearchStrategy[Demand] = tabular | factual) -> Policy:
+    rules = tuple(
+        Rule(
+            id=RuleId(f"rule-{number}"),
+            sentence=SENTENCE,
+            source="a test",
+            mode=draw(modes),
+            demand=draw(demands),
+            creation=draw(st.booleans()),
+            into=draw(st.none() | some_statuses),
+            origin=draw(st.none() | some_statuses),
+            by=draw(st.none() | some_parties),
+            types=draw(st.none() | st.just(frozenset({"Bug"}))),
+            projects=draw(st.none() | some_projects),
+            fields=draw(st.just({}) | st.just({"Risk": frozenset({"High"})})),
+            mode_for=tuple(draw(st.lists(mode_exceptions(), max_size=2))),
+        )
+        for number in range(draw(st.integers(0, 6)))
+    )
+    exemptions = tuple(
+        Exemption(
+            id=f"exemption-{number}",
+            owner="a test",
+            reason="a test",
+            until=draw(moments),
+            rules=draw(st.none() | st.just(frozenset({RuleId("rule-0"), RuleId("rule-1")}))),
+            projects=draw(st.none() | some_projects),
+            people=draw(st.none() | st.just(frozenset({"7"}))),
+            tickets=draw(st.none() | st.just(frozenset({42}))),
+        )
+        for number in range(draw(st.integers(0, 2)))
+    )
+    return Policy(
+        hash="",
+        name="a test",
+        parties=tuple(party(name, draw(st.booleans())) for name in PARTIES),
+        statuses=STATUSES,
+        initial=STATUSES[0],
+        closed=CLOSED,
+        rules=rules,
+        exemptions=exemptions,
+    )
+
+
+@st.composite
+def moves(draw: st.DrawFn) -> Move:
+    origin = draw(st.none() | st.sampled_from(STATUSES))
+    at = draw(moments) + draw(st.sampled_from([-timedelta(microseconds=1), timedelta(0)]))
+    comments = st.builds(
+        CommentBy,
+        st.none() | st.sampled_from(PARTIES),
+        st.sampled_from([at, at + timedelta(minutes=15), at - timedelta(minutes=16)]),
+        st.booleans(),
+    )
+    return Move(
+        party=draw(st.sampled_from(PARTIES)),
+        origin=origin,
+        target=draw(st.sampled_from(STATUSES)),
+        visited=draw(some_statuses) | ({origin} if origin else frozenset()),
+        at=at,
+        now=at + draw(st.sampled_from([timedelta(0), timedelta(minutes=15), timedelta(minutes=16)])),
+        project=draw(st.sampled_from(["alpha", "beta", "gamma", ""])),
+        type=draw(st.sampled_from(["Bug", "Feature", ""])),
+        person=draw(st.sampled_from(["7", "8", ""])),
+        ticket=draw(st.sampled_from([42, 43])),
+        comments=tuple(draw(st.lists(comments, max_size=2))),
+        author=draw(st.sampled_from(["7", "8", None])),
+        assignee=draw(st.sampled_from(["7", "", None])),
+        fields=draw(st.sampled_from([None, {}, {"Reason": "", "Risk": "Low"}, {"Reason": "yes", "Risk": "High"}])),
+        movers=draw(st.sampled_from([None, {}, {STATUSES[2]: "7"}])),
+    )
+
+
+# --- The slow judge -------------------------------------------------------------------------------------------------
+
+
+def looks_at(rule: Rule, move: Move, policy: Policy) -> bool | None:
+    """True, False, or None where it cannot be told."""
+    if move.origin is None:
+        if not rule.creation and (rule.origin is not None or move.target == policy.initial):
+            return False
+    elif rule.creation or (rule.origin is not None and move.origin not in rule.origin):
+        return False
+    if rule.into is not None and move.target not in rule.into:
+        return False
+    if rule.by is not None and move.party not in rule.by:
+        return False
+    if rule.projects is not None and move.project not in rule.projects:
+        return False
+    if rule.types is not None and move.type not in rule.types:
+        return None if move.type == "" else False
+    for label, values in rule.fields.items():
+        if move.fields is None or label not in move.fields:
+            return None
+        if move.fields[label] not in values:
+            return False
+    return True
+
+
+def breaks(demand: Demand, move: Move) -> bool | datetime | None:
+    match demand:
+        case OnlyBy(parties):
+            return move.party not in parties
+        case OnlyInto(statuses):
+            return move.target not in statuses
+        case After(statuses):
+            return not (statuses & move.visited)
+        case NeedsComment(by, within):
+            near = [one for one in move.comments if one.same_activity or abs(one.at - move.at) <= within]
+            if any(one.party in by for one in near):
+                return False
+            return move.at + within if move.now <= move.at + within else True
+        case Filled():
+            value = None if move.fields is None else move.fields.get("Reason")
+            return None if value is None else value == ""
+        case OtherPerson(refs) | SamePerson(refs):
+            movers = move.movers
+            known = {"author": move.author, "assignee": move.assignee}
+            known["testing"] = None if movers is None else movers.get(STATUSES[2], "")
+            meant = [known[ref] for ref in refs]
+            wanted = isinstance(demand, SamePerson)
+            if not move.person:
+                return None
+            if move.person in meant:
+                return not wanted
+            return None if None in meant else wanted
+
+
+Objecting = list[tuple[RuleId, Mode]]
+
+
+def slowly(move: Move, policy: Policy) -> tuple[type[Verdict], Objecting, datetime | None, bool]:
+    """The kind of verdict, who objects how far, when to judge again, and whether an exemption was needed."""
+    found: Objecting = []
+    doubt, review, exempted = False, list[datetime](), False
+    for rule in policy.rules:
+        fitting = [one.mode for one in rule.mode_for if one.fits(move.project, move.at)]
+        mode = fitting[0] if fitting else rule.mode
+        looked = looks_at(rule, move, policy)
+        broken = breaks(rule.demand, move)
+        if mode is Mode.OFF or looked is False or broken is False:
+            continue
+        covering = [
+            one
+            for one in policy.exemptions
+            if move.at < one.until
+            and (one.rules is None or rule.id in one.rules)
+            and (one.projects is None or move.project in one.projects)
+            and (one.people is None or move.person in one.people)
+            and (one.tickets is None or move.ticket in one.tickets)
+        ]
+        if covering:
+            exempted = exempted or (looked is True and broken is True)
+        elif looked is None or broken is None:
+            doubt = True
+        elif isinstance(broken, datetime):
+            review.append(broken)
+        else:
+            reverted = next(one.reverted for one in policy.parties if one.name == move.party)
+            found.append((rule.id, mode if reverted else Mode.OBSERVE))
+    if found:
+        found.sort(key=lambda one: one[1] is not Mode.ENFORCE)
+        return Illegal, found, min(review, default=None), False
+    if doubt:
+        return Undecided, [], None, False
+    return Allowed, [], min(review, default=None), exempted
+
+
+@settings(max_examples=150)
+@given(policies(), st.lists(moves(), min_size=1, max_size=8))
+def test_a_look_up_says_what_reading_rule_by_rule_says(policy: Policy, several: list[Move]) -> None:
+    for move in several * 2:  # the second time from what the first has left
+        verdict = judge(move, policy)
+        kind, objecting, review_at, exempted = slowly(move, policy)
+        if move.origin == move.target:
+            assert isinstance(verdict, Allowed)
+            continue
+        assert isinstance(verdict, kind)
+        match verdict:
+            case Illegal():
+                assert [(one.rule, one.mode) for one in verdict.objections] == objecting
+                assert verdict.review_at == review_at
+            case Allowed():
+                assert verdict.review_at == review_at
+                assert (verdict.exemption is not None) == exempted
+                reopens = move.origin is not None and policy.opens_again(move.origin, move.target)
+                assert ("reopening" in verdict.note) == reopens
+            case Undecided():
+                assert verdict.reason
+
+
+@settings(max_examples=50)
+@given(policies(tabular), moves())
+def test_an_alternative_is_a_move_that_no_rule_objects_to(policy: Policy, move: Move) -> None:
+    move = replace(move, person="", ticket=0, fields={"Risk": "High"}, type=move.type or "Bug")
+    plain = replace(policy, rules=tuple(replace(rule, fields={}) for rule in policy.rules))
+    offered = plain.alternatives(
+        move.party, move.origin, move.visited, project=move.project, type=move.type, at=move.at
+    )
+    for status in STATUSES:
+        verdict = judge(replace(move, target=status), plain)
+        assert (status in offered) == (isinstance(verdict, Allowed) and status != move.origin)
+    verdict = judge(move, plain)
+    if isinstance(verdict, Illegal):
+        assert verdict.alternatives == offered
+
+
+@settings(max_examples=50)
+@given(policies(tabular), moves())
+def test_who_may_make_a_move_is_who_would_be_allowed_to(policy: Policy, move: Move) -> None:
+    plain = replace(policy, rules=tuple(replace(rule, fields={}, types=None) for rule in policy.rules))
+    verdict = judge(move, plain)
+    if isinstance(verdict, Illegal):
+        allowed = [name for name in PARTIES if isinstance(judge(replace(move, party=name), plain), Allowed)]
+        assert all(list(one.allowed_parties) == allowed for one in verdict.objections)
+
+
+def reachable(policy: Policy, move: Move) -> set[StatusName]:
+    """Every status that moves without an enforced objection lead to, found by trying them all."""
+    found: set[tuple[StatusName, frozenset[StatusName]]] = set()
+    todo: list[tuple[StatusName | None, frozenset[StatusName]]] = [(move.origin, move.visited)]
+    reached: set[StatusName] = set()
+    while todo:
+        here, visited = todo.pop()
+        for status in STATUSES:
+            verdict = judge(replace(move, origin=here, target=status, visited=visited), policy)
+            if status == here or (isinstance(verdict, Illegal) and verdict.mode is Mode.ENFORCE):
+                continue
+            reached.add(status)
+            fresh = here is None or policy.opens_again(here, status)
+            there = (status, frozenset({status}) if fresh else visited | {status})
+            if there not in found:
+                found.add(there)
+                todo.append(there)
+    return reached
+
+
+@settings(max_examples=40)
+@given(policies(tabular), moves())
+def test_a_legal_path_is_found_exactly_where_trying_every_way_finds_one(policy: Policy, move: Move) -> None:
+    plain = replace(policy, rules=tuple(replace(rule, fields={}, types=None) for rule in policy.rules), exemptions=())
+    move = replace(move, visited=frozenset({move.origin}) if move.origin else frozenset())
+    reached = reachable(plain, move)
+    for status in STATUSES:
+        found = plain.legal_path(move.party, move.origin, status, move.visited, project=move.project, at=move.at)
+        assert found == (status in reached)
+
+
+@settings(max_examples=50)
+@given(policies(), moves())
+def test_a_status_or_party_that_the_policy_does_not_know_is_undecided(policy: Policy, move: Move) -> None:
+    strange = StatusName("elsewhere")
+    assert isinstance(judge(replace(move, target=strange), policy), Undecided)
+    assert isinstance(judge(replace(move, origin=strange), policy), Undecided)
+    assert isinstance(judge(replace(move, party=PartyName("stranger")), policy), Undecided)
+    assert not policy.legal_path(move.party, move.origin, strange, move.visited)
+    assert policy.alternatives(PartyName("stranger"), move.origin, move.visited) == ()
+
+
+@settings(max_examples=50)
+@given(policies(factual), moves())
+def test_whatever_the_policy_does_not_ask_for_makes_no_difference(policy: Policy, move: Move) -> None:
+    bare = replace(
+        move,
+        type=move.type if "type" in policy.asks_for else "",
+        author=move.author if "author" in policy.asks_for else None,
+        assignee=move.assignee if "assignee" in policy.asks_for else None,
+        fields=move.fields if "fields" in policy.asks_for else None,
+        movers=move.movers if "movers" in policy.asks_for else None,
+    )
+    assert judge(bare, policy) == judge(move, policy)
+
+
+@given(st.lists(st.frozensets(st.sampled_from("abcdef")), min_size=1, max_size=4), st.sets(st.sampled_from("abcdefg")))
+def test_a_person_belongs_to_the_first_party_that_knows_one_of_their_roles(
+    roles: list[frozenset[str]], held: set[str]
+) -> None:
+    parties = tuple(Party(PartyName(str(n)), SENTENCE, known, True) for n, known in enumerate(roles))
+    policy = Policy("", "", parties, STATUSES, STATUSES[0], CLOSED, ())
+    fitting = [PartyName(str(number)) for number, known in enumerate(roles) if known & held]
+    assert policy.party_of(held) == (fitting[0] if fitting else None)
+
+
+def test_a_reminder_is_due_once_the_time_is_over_and_where_it_applies() -> None:
+    reminder = Reminder(
+        RuleId("r"),
+        SENTENCE,
+        "a test",
+        Mode.ENFORCE,
+        frozenset({STATUSES[2]}),
+        3 * DAY,
+        frozenset({"Bug"}),
+        frozenset({"alpha"}),
+    )
+    policy = Policy("", "", (), STATUSES, STATUSES[0], CLOSED, (), reminders=(reminder,))
+
+    def due(status: StatusName = STATUSES[2], days: int = 3, project: str = "alpha", type_: str = "Bug") -> bool:
+        return policy.due_reminders(status, NOON, NOON + days * DAY, project=project, type=type_) == (reminder,)
+
+    assert due()
+    assert not due(days=2)
+    assert not due(status=STATUSES[1])
+    assert not due(project="beta")
+    assert not due(type_="Feature")
+    off = replace(policy, reminders=(replace(reminder, mode=Mode.OFF),))
+    assert off.due_reminders(STATUSES[2], NOON, NOON + 9 * DAY, project="alpha", type="Bug") == ()
