@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 
 import orjson
-from sqlalchemy import Connection, Table, bindparam, delete, false, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, false, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
@@ -95,6 +95,7 @@ class Projection:
         self.types: dict[int, str] = {}
         self.spells: dict[tuple[int, int], Spell] = {}
         self.read_at: int | None = None
+        """When memberships were last read, of whatever projects."""
         self.policies: dict[str, int] = {}
         self.actions: dict[int, OpenAction] = {}
         self.enforcement: dict[tuple[str, int], tuple[int, int]] = {}
@@ -140,7 +141,8 @@ class Projection:
             )
             for row in connection.execute(select(t.role_spell).where(t.role_spell.c.current))
         }
-        self.read_at = max((spell.last_read for spell in self.spells.values()), default=None)
+        read_at = connection.scalar(select(func.max(t.event.c.at)).where(t.event.c.kind == EntryKind.ROLES_READ))
+        self.read_at = None if read_at is None else microseconds(read_at)
         self.policies = {row.hash: row.seq for row in connection.execute(select(t.policy))}
         self.actions = {
             row.seq: OpenAction(
@@ -162,7 +164,7 @@ class Projection:
 
     def apply(self, seq: int, kind: str, work_package: int | None, payload: Payload) -> None:
         """Add the rows that this entry calls for. Entries come in the order of ``seq``."""
-        if kind in EVENTS:
+        if kind in EVENTS or kind == EntryKind.ROLES_READ:
             self._add(schema.event, (seq, kind, work_package, _us(payload["at"])))
         reading = self._readings.get(kind)
         if reading is not None:
