@@ -32,6 +32,8 @@ Names = Mapping[str, frozenset[StatusId]]
 UNKNOWN = StatusId(-1)
 """A status whose name the server no longer tells. Never leaves this module."""
 
+SEVERAL_WAYS = "the activity can be read in several ways (a custom field carries the status' label, or names changed)"
+
 SIGHTED_WITHIN = timedelta(seconds=2)
 """How far a sighting's time may be off: ``Date`` is told in whole seconds, at the end of the answer."""
 
@@ -44,6 +46,7 @@ class _Step:
 
     start: StatusId | None
     ends: tuple[StatusId | None, ...]
+    """None where a revision does not tell."""
     doubt: str | None = None
     gap: bool = False
     """True when ``start`` is not where the step before ended."""
@@ -73,7 +76,11 @@ def derive(
         seen = _after_which(lives, sightings)
         if present is not None and lives:
             seen[len(lives) - 1] = present
-        steps = _search(lives, names, seen, own) or _with_gaps(lives, names)
+        steps = _search(lives, names, seen, own, label_is_ambiguous)
+    if steps is None:
+        steps = _with_gaps(lives, names)
+        if label_is_ambiguous:
+            steps = [replace(step, doubt=step.doubt or SEVERAL_WAYS) for step in steps]
     return Timeline(work_package, _changes(lives, steps), tuple(_comments(lives)))
 
 
@@ -93,21 +100,22 @@ def _plain(lives: Sequence[Sequence[Activity]], names: Names) -> list[_Step] | N
     steps: list[_Step] = []
     here: StatusId | None = None
     for life in lives:
-        ends: list[StatusId | None] = []
-        for revision in life:
-            lines = revision.status_lines
-            if not lines and here is not None:
-                ends.append(here)
-                continue
-            if len(lines) != 1:
-                return None
-            fits = _ends(lines[0], here, names)
-            if len(fits) != 1 or UNKNOWN in fits:
-                return None
-            ends.extend(fits)
-        steps.append(_Step(here, tuple(ends)))
+        ends = tuple(_told_by(revision, here, names) for revision in life)
+        if None in ends:
+            return None
+        steps.append(_Step(here, ends))
         here = ends[-1]
     return steps
+
+
+def _told_by(revision: Activity, start: StatusId | None, names: Names) -> StatusId | None:
+    """Where one revision leaves the ticket, its line taken for a status line; None when it does not tell."""
+    if not revision.status_lines:
+        return start
+    if len(revision.status_lines) > 1:
+        return None
+    fits = _ends(revision.status_lines[0], start, names)
+    return next(iter(fits)) if len(fits) == 1 and UNKNOWN not in fits else None
 
 
 def _ends(line: StatusLine, start: StatusId | None, names: Names, *, lenient: bool = False) -> _Ends:
@@ -153,19 +161,27 @@ def _after_which(lives: Sequence[Sequence[Activity]], sightings: Sequence[Sighti
 
 
 def _search(
-    lives: Sequence[Sequence[Activity]], names: Names, seen: Mapping[int, StatusId], own: UserId | None
+    lives: Sequence[Sequence[Activity]],
+    names: Names,
+    seen: Mapping[int, StatusId],
+    own: UserId | None,
+    label_is_ambiguous: bool,
 ) -> list[_Step] | None:
     """All readings that work out from the first activity to the last; what they agree on is certain.
 
     ``seen`` is where the ticket was seen to stand after an activity. Layered reachability: forwards to collect,
-    backwards to drop what leads nowhere. None when no reading works out.
+    backwards to drop what leads nowhere. None when no reading works out: no activity says how the ticket was created,
+    or it was seen where no reading leads and no custom field is known that could be why.
     """
     layers: list[set[tuple[StatusId | None, StatusId]]] = []
     reachable: set[StatusId | None] = {None}
     for index, life in enumerate(lives):
         layer = {(start, end) for start in reachable for end in _options(life[-1], start, names, own)}
-        if index in seen and any(end == seen[index] for _, end in layer):
-            layer = {edge for edge in layer if edge[1] == seen[index]}
+        if index in seen:
+            fitting = {edge for edge in layer if edge[1] == seen[index]}
+            if not fitting and not label_is_ambiguous and UNKNOWN not in {end for _, end in layer}:
+                return None
+            layer = fitting or layer
         layers.append(layer)
         reachable = {end for _, end in layer}
     wanted = reachable
@@ -187,14 +203,15 @@ def _agreed(
     end = next(iter(ends)) if len(ends) == 1 else UNKNOWN
     doubt = None
     if len(layer) > 1:
-        doubt = "the activity can be read in several ways (a custom field carries the status' label, or names changed)"
+        doubt = SEVERAL_WAYS
     elif UNKNOWN in (start, end):
         doubt = "the activity names a status that the server does not know (any more)"
     waypoints: list[StatusId | None] = []
     for revision in life[:-1]:
         options = _options(revision, start, names, own) if doubt is None else frozenset()
         if len(options) > 1 and revision.status_lines == life[-1].status_lines:
-            options = frozenset({end})
+            waypoints.append(None)  # the same words, but at first they may have been the field's
+            continue
         if len(options) > 1:
             doubt = "an earlier form of the activity can be read in several ways"
         waypoints.append(next(iter(options)) if len(options) == 1 else end)
@@ -207,21 +224,20 @@ def _with_gaps(lives: Sequence[Sequence[Activity]], names: Names) -> list[_Step]
     here: StatusId | None = None
     for life in lives:
         lines = life[-1].status_lines
-        line = lines[0] if len(lines) == 1 else None
-        if line is None:
-            doubt = "the activity has several lines with the status' label" if lines else None
-            if here is None:
-                doubt = "the first activity does not say in which status the ticket was created"
-            end = here if here is not None else UNKNOWN
-            steps.append(_Step(here, (end,) * len(life), doubt))
+        ends = tuple(_told_by(revision, here, names) for revision in life)
+        if ends[-1] is not None and not (lines and here == UNKNOWN):
+            steps.append(_Step(here, ends))
+        elif len(lines) == 1:
+            start = here if lines[0].old is None else _only(lines[0].old, names)
+            doubt = "the activity does not follow from the status before it"
+            gap = here not in (None, UNKNOWN, start)
+            steps.append(_Step(start, (_only(lines[0].new, names),) * len(life), doubt, gap))
+        elif lines:
+            doubt = "the activity has several lines with the status' label"
+            steps.append(_Step(here, (UNKNOWN,) * len(life), doubt))
         else:
-            fits = _ends(line, here, names)
-            end = next(iter(fits)) if len(fits) == 1 else _only(line.new, names)
-            if len(fits) == 1 and end != UNKNOWN:
-                steps.append(_Step(here, (end,) * len(life)))
-            else:
-                doubt = "the activity does not follow from the status before it"
-                steps.append(_Step(_only(line.old, names), (end,) * len(life), doubt, gap=here is not None))
+            doubt = "the first activity does not say in which status the ticket was created"
+            steps.append(_Step(here, (UNKNOWN,) * len(life), doubt))
         here = steps[-1].ends[-1]
     return steps
 
@@ -236,12 +252,10 @@ def _only(name: str | None, names: Names) -> StatusId:
 
 def _changes(lives: Sequence[Sequence[Activity]], steps: Sequence[_Step]) -> tuple[StatusChange, ...]:
     changes: list[StatusChange] = []
-    here: StatusId | None = None
-    for life, step in zip(lives, steps, strict=True):
+    for index, (life, step) in enumerate(zip(lives, steps, strict=True)):
         if step.gap:
-            changes.append(_gap(life[0], here, step.start))
+            changes.append(_gap(lives[index - 1][0], steps[index - 1], life[0], step))
         changes.extend(_changes_of(life, step))
-        here = step.ends[-1]
     last_project_change = max(
         (i for i, c in enumerate(lives) if any(r.project_changed and r.version > 1 for r in c)), default=-1
     )
@@ -255,18 +269,20 @@ def _changes_of(life: Sequence[Activity], step: _Step) -> Iterable[StatusChange]
     """The changes within one activity: one for each revision that moved the end."""
     here = step.start
     part = 0
+    earliest = life[0].created_at
     for index, (revision, end) in enumerate(zip(life, step.ends, strict=True)):
+        if end is None:
+            continue
         if here is None or end != here:
-            seen_before = index > 0
             yield StatusChange(
                 key=ChangeKey(revision.id, part),
                 kind=Kind.CREATION if here is None else Kind.MOVE,
                 origin=_told(here),
                 target=_told(end),
-                actor=revision.user,
-                earliest=life[index - 1].updated_at if seen_before else revision.created_at,
+                actor=life[0].user,  # 15.4 puts "deleted user" there later (contract §8.5)
+                earliest=earliest,
                 latest=revision.updated_at,
-                maybe_merged=seen_before or revision.updated_at > revision.created_at,
+                maybe_merged=index > 0 or revision.updated_at > revision.created_at,
                 comment="" if life[-1].retracted else life[-1].comment,
                 type_changed=revision.type_changed,
                 doubt=step.doubt,
@@ -274,18 +290,19 @@ def _changes_of(life: Sequence[Activity], step: _Step) -> Iterable[StatusChange]
                 began_in=_told(step.start),
             )
             part += 1
-        here = end
+        here, earliest = end, revision.updated_at
 
 
-def _gap(activity: Activity, origin: StatusId | None, target: StatusId | None) -> StatusChange:
+def _gap(before: Activity, left: _Step, after: Activity, right: _Step) -> StatusChange:
+    """What no activity shows between these two. Their ``updatedAt`` says little: it may be an edit of a comment."""
     return StatusChange(
-        key=ChangeKey(activity.id, -1),
+        key=ChangeKey(after.id, -1),
         kind=Kind.GAP,
-        origin=_told(origin),
-        target=_told(target),
+        origin=_told(left.ends[-1]),
+        target=_told(right.start),
         actor=None,
-        earliest=activity.created_at,
-        latest=activity.updated_at,
+        earliest=before.created_at,
+        latest=after.created_at,
         maybe_merged=True,
         doubt="no activity shows this change",
     )
@@ -306,4 +323,4 @@ def _comments(lives: Sequence[Sequence[Activity]]) -> Iterable[Comment]:
         if written:
             first, last = life[written[0]], life[written[-1]]
             at = first.created_at if written[0] == 0 else first.updated_at
-            yield Comment(first.id, first.user, at, last.comment)
+            yield Comment(first.id, life[0].user, at, last.comment)
