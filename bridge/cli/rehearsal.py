@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def demo(
     pace: Annotated[float, typer.Option(min=0, max=1, help="Seconds that a minute of the day takes at least.")] = 0.04,
     as_json: frame.Json = False,
 ) -> None:
-    """Show a day of client and CEGAPE work on a simulated OpenProject, with the bridge in enforce mode beside it.
+    """Show a day of client and support work on a simulated OpenProject, with the bridge in enforce mode beside it.
 
     Exit code 0 only if the report lists exactly the illegal moves that the day's script made.
     """
@@ -78,7 +79,8 @@ def demo(
             _spend_the_day(settings, ledger, player, clock, watch.take, pace)
     made, found, requests = _made(player), watch.illegal, server.usage.requests
     if as_json:
-        facts = {"made": sorted(made), "missing": sorted(made - found), "too_many": sorted(found - made)}
+        lists = {"made": made, "missing": made - found, "too_many": found - made}
+        facts = {name: sorted(rows.elements()) for name, rows in lists.items()}
         frame.put_json(facts | {"cycles": watch.cycles, "requests": requests, "folder": folder})
     else:
         _conclude(made, found, folder, watch.cycles, requests)
@@ -169,9 +171,9 @@ def _act(
         stop.set()
 
 
-def _made(player: Player) -> frozenset[Illegal]:
+def _made(player: Player) -> Counter[Illegal]:
     """The illegal moves that the script made, by what the instance itself recorded."""
-    return frozenset(
+    return Counter(
         Illegal(move.ticket, move.person, move.origin or 0, move.target, act.illegal, act.ends == "put back")
         for act, move in player.moves
         if act.illegal
@@ -191,9 +193,9 @@ class Watch:
         self._talk = talk
 
     @property
-    def illegal(self) -> frozenset[Illegal]:
-        """Every illegal move so far."""
-        return frozenset(self._found.values())
+    def illegal(self) -> Counter[Illegal]:
+        """Every illegal move so far; the same move can be made twice."""
+        return Counter(self._found.values())
 
     def say(self, text: str) -> None:
         """To whoever watches the demo."""
@@ -234,11 +236,11 @@ class Watch:
         )
 
 
-def _conclude(made: frozenset[Illegal], found: frozenset[Illegal], folder: Path, cycles: int, requests: int) -> None:
-    back = sum(one.put_back for one in found)
-    frame.put(f"Illegal moves made: {len(made)}, found: {len(found)}, of which {back} put back.")
+def _conclude(made: Counter[Illegal], found: Counter[Illegal], folder: Path, cycles: int, requests: int) -> None:
+    back = sum(one.put_back for one in found.elements())
+    frame.put(f"Illegal moves made: {made.total()}, found: {found.total()}, of which {back} put back.")
     for word, rows in (("NOT FOUND", made - found), ("WRONGLY FOUND", found - made)):
-        for row in sorted(rows):
+        for row in sorted(rows.elements()):
             frame.put(f"{word}: {row}")
     frame.put(f"Requests: {requests} for {cycles} cycles.")
     frame.put(f"Ledger: {folder / OURS}")
@@ -265,7 +267,7 @@ def simulate(
             frame.put_json({"url": serving.url, "tokens": tokens})
         else:
             frame.put(f"BRIDGE_OPENPROJECT__URL={serving.url}")
-            frame.put(f"BRIDGE_OPENPROJECT__API_KEY={tokens['pont']}")
+            frame.put(f"BRIDGE_OPENPROJECT__API_KEY={instance.token('bridge')}")
             frame.put(f"BRIDGE_POLICY={frame.shipped('cegape.yaml')}")
             frame.say("\nTokens, for curl -u apikey:TOKEN and others:")
             for login, token in tokens.items():

@@ -4,7 +4,7 @@
     instance = seed(json.loads(Path("tests/recordings/openproject-17.6/instance.json").read_text()), clock)
     ticket = instance.create("ca", "client-alpha", "Bulletin faux")      # as a person, without HTTP
     clock.advance(60)
-    instance.set_status("sup", ticket, "EN COURS")
+    instance.set_status("sup", ticket, "In progress")
     instance.comment("sup", ticket, "Pris en charge.")
     instance.moves                                                       # the truth: every single move
 
