@@ -90,8 +90,11 @@ def schema() -> JsonSchema:
 
 
 def _complain_of_the_unused(reading: Reading) -> None:
-    """Where a name is used that nothing declares, one that is declared and not used may be the one misspelt."""
-    for what in reading.strange:
+    """Where a name is used that nothing declares, one that is declared and not used may be the one misspelt.
+
+    Rules are left out: that no exemption names them is as it should be.
+    """
+    for what in reading.strange - {"rule"}:
         for name, place in reading.names[what].items():
             if (what, name) not in reading.used:
                 reading.findings.complain(place, f"nothing uses the {what} {name!r}", "perhaps it is misspelt here")

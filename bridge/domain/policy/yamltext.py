@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import NoReturn, Protocol
 
@@ -227,8 +227,11 @@ class _Composer:
     def _mapping(self, line: int, column: int) -> Mapping:
         pairs: list[tuple[Node, Node]] = []
         while not isinstance(event := next(self._events), MappingEndEvent):
-            key = self._node(event)
-            pairs.append((key, self._node(next(self._events))))
+            key, value = self._node(event), self._node(next(self._events))
+            if isinstance(value, Scalar) and value.plain and not value.text:
+                # ruamel puts what is not there at the next thing that is; people look for it behind its key
+                value = replace(value, line=event.end_mark.line, column=event.end_mark.column)
+            pairs.append((key, value))
         return Mapping(line, column, tuple(pairs))
 
 

@@ -1,0 +1,244 @@
+"""What is no policy is refused in words, at its place and all at once."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.domain.model import Mode
+from bridge.domain.policy import Limits, load
+from bridge.domain.policy.yamltext import MAX_BYTES
+from bridge.errors import EXIT_USAGE, PolicyError
+
+SMALL = """\
+policy: 1
+name: small
+language: en
+guide: https://example.org/guide
+appeal: "#appeal"
+parties:
+  staff:
+    label: {fr: équipe, en: staff}
+    roles: [Support]
+    violations: reported
+  client:
+    label: {fr: client, en: client}
+    roles: Client
+    violations: reverted
+statuses: [new, doing, done]
+initial: new
+closed: done
+rules:
+  new-by-nobody:
+    into: new
+    only-by: nobody
+    mode: enforce
+    sentence: {fr: non, en: no}
+    source: a test
+  doing-by-staff:
+    into: doing
+    only-by: staff
+    mode: enforce
+    sentence: {fr: non, en: no}
+    source: a test
+  done-by-both:
+    into: done
+    only-by: [staff, client]
+    mode: enforce
+    sentence: {fr: non, en: no}
+    source: a test
+"""
+
+
+def complaints(text: str | bytes) -> list[str]:
+    with pytest.raises(PolicyError) as raised:
+        load(text, "p.yaml")
+    assert raised.value.exit_code == EXIT_USAGE
+    return [str(one) for one in raised.value.complaints]
+
+
+def with_line(after: str, line: str, text: str = SMALL) -> str:
+    assert after in text
+    return text.replace(after, f"{after}\n{line}", 1)
+
+
+def test_a_small_policy_says_what_it_says() -> None:
+    policy = load(SMALL, "p.yaml")
+    assert policy.statuses == ("new", "doing", "done")
+    assert policy.closed == {"done"}
+    assert policy.initial == "new"
+    assert [rule.id for rule in policy.rules] == ["new-by-nobody", "doing-by-staff", "done-by-both"]
+    assert policy.party_of(["Client"]) == "client"
+    assert policy.limits == Limits()
+    assert policy.language("any") == "en"
+    assert policy.appeal_word == "#appeal"
+    assert policy.hash == hashlib.sha256(SMALL.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "p.yaml:1:1: the file is empty (a policy begins with 'policy: 1')"),
+        ("# nothing yet\n", "p.yaml:1:1: the file is empty (a policy begins with 'policy: 1')"),
+        ("~", "p.yaml:1:1: the file is empty (a policy begins with 'policy: 1')"),
+        ("just words", "p.yaml:1:1: expected the policy as keys with values, found 'just words'"),
+        ("- a\n- b\n", "p.yaml:1:1: expected the policy as keys with values, found a list"),
+        ("policy: 1\n\tname: x\n", "p.yaml:2:1: a tab (indent with spaces)"),
+        ("policy:\t1\n", "p.yaml:1:8: a tab (indent with spaces)"),
+        ("policy: 1\nname: 'x\n", "p.yaml:3:1: this is not YAML: found unexpected end of stream"),
+        ("policy: 1: 2\n", "p.yaml:1:10: a ':' out of place (indent this under its key, or put the text in quotes)"),
+        ("rules: [a, b\n", "p.yaml:2:1: this is not YAML: expected ',' or ']', but got '<stream end>'"),
+        ("policy: @1\n", "p.yaml:1:9: this is not YAML: found character '@' that cannot start any token"),
+        ("policy: \x07\n", "p.yaml:1:9: the character U+0007 is not allowed in YAML"),
+        ("é: ok\npolicy: é\x00", "p.yaml:2:10: the character U+0000 is not allowed in YAML"),
+        (b"name: CEGAPE\nguide: \xe9t\xe9\n", "p.yaml:2:8: the file is not in UTF-8 (save it as UTF-8)"),
+        ("policy: 1\n".encode("utf-16"), "p.yaml:1:1: the file is in UTF-16 (save it as UTF-8)"),
+        ("[" * 400, "p.yaml:1:21: this nests deeper than 20 levels"),
+        ("#" * (MAX_BYTES + 1), "p.yaml:1:1: the file is larger than 512 KiB: this is no policy"),
+        (b"\x00" * 1_000_000, "p.yaml:1:1: the file is larger than 512 KiB: this is no policy"),
+    ],
+)  # fmt: skip
+def test_what_is_no_yaml_is_refused_at_its_place(text: str | bytes, complaint: str) -> None:
+    assert complaints(text) == [complaint]
+
+
+def test_a_byte_order_mark_is_no_mistake() -> None:
+    assert load(b"\xef\xbb\xbf" + SMALL.encode(), "p.yaml").name == "small"
+    assert load("\ufeff" + SMALL, "p.yaml").name == "small"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("name: small", "name: &n small", "2:7: the anchor &n: anchors are not part of a policy (remove it)"),
+        ("name: small", "name: *n", "2:7: the alias *n: aliases are not part of a policy (write it out)"),
+        ("name: small", "name: !!str 7", "2:7: the tag tag:yaml.org,2002:str: tags are not part"),
+        ("name: small", "<<: {name: small}", "2:1: merge keys are not part of a policy (write the keys out)"),
+        ("name: small", "? [a]\n: b", "2:3: expected a key of the policy, found a list"),
+        ("policy: 1", "policy: 2", "1:9: expected policy format 1, found '2'"),
+        ("name: small", "name: 12", "2:7: expected a text, found a number (put it in quotes)"),
+        ("name: small", "name: 2026-11-24", "2:7: expected a text, found a date (put it in quotes)"),
+        ("name: small", "name: true", "2:7: expected a text, found true or false (put it in quotes)"),
+        ("name: small", "name:", "2:5: expected a text, found nothing"),
+        ("language: en", "language: fra", "3:11: unknown language 'fra' (did you mean 'fr'?)"),
+        ("language: en", "language: Latin", "3:11: unknown language 'Latin' (known: fr, en)"),
+        ("https://example.org/guide", "ask Jean", "4:8: expected a web address, found 'ask Jean'"),
+        ('"#appeal"', "appeal", "5:9: expected a word that begins with '#', found 'appeal'"),
+        ("  staff:\n", "  nobody:\n", "7:3: expected a name of small letters, digits and '-', found 'nobody'"),
+        ("violations: reverted", "violations: revert", "14:17: unknown treatment 'revert' (did you mean 'reverted'?)"),
+        ("[new, doing, done]", "[new, doing, done, new]", "15:30: this stands in the list twice (remove one)"),
+        ("initial: new", "initial: open", "16:10: unknown status 'open' (known: new, doing, done)"),
+        ("initial: new", "initial: done", "16:10: tickets begin in 'done', which closes them"),
+        ("closed: done", "closed: []", "17:9: an empty list (leave the key out)"),
+        ("closed: done", "closed: [done, done]", "17:16: done stands here twice (remove one)"),
+        ("roles: [Support]", "roles: [Client, Support]", "13:12: the role 'Client' is 'staff' already (name it once)"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_in_words(old: str, new: str, complaint: str) -> None:
+    assert old in SMALL
+    told = complaints(SMALL.replace(old, new, 1))
+    assert any(one.startswith(f"p.yaml:{complaint}") for one in told), told
+
+
+ENDLESS = "into: done, by: client, after: doing, "
+TWICE = "mode-for: [{projects: a, mode: off}, {projects: a, mode: observe}]"
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        ("into: done, after: new, only-by: staff", ": a rule asks for one thing, this one for after and only-by"),
+        ("into: done", ": a rule asks for one thing, this one for nothing (add one of"),
+        ("only-by: staff", ": this rule looks at every move (say which: into, from or creation)"),
+        ("creation: true, from: new, only-into: new", ": a ticket that is created comes from no status"),
+        ("creation: false, only-into: new", ": expected true, found 'false' (leave the key out when it is not so)"),
+        ("into: done, only-by: client", ": the rule 'done-by-both' says already who may set 'done' (leave one"),
+        ("into: doing, by: staff, only-by: staff", ": this rule never objects: it names every party that it looks at"),
+        ("into: done, only-into: [done, new]", ": this rule never objects: it names every status that it looks at"),
+        ("into: [done, new], only-into: done", ": 'into' and 'only-into' in one rule (remove 'into')"),
+        ("from: new, into: done, after: new", ": this rule never objects: 'from' is in 'after' already"),
+        ("into: done, after: done", ": 'done' may come only after done, which need it first"),
+        (ENDLESS + "mode-for: [{mode: off}]", ": this exception fits every move"),
+        (ENDLESS + "mode-for: [{since: 2026-01-02, until: 2026-01-01, mode: off}]", ": this ends before it begins"),
+        (ENDLESS + TWICE, ": an exception above fits all of this already"),
+        ("into: done, by: staff, comment: {by: staff, within: 1 day}", ": this can never be enforced: it only"),
+        ("into: done, comment: {by: staff, within: 1 hr}", ": expected a duration, found '1 hr' (such as '15 minutes'"),
+        ("into: done, other-person-than: autor", ": unknown author or assignee or status 'autor' (did you mean"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_cannot_be_meant_is_told_in_words(rule: str, complaint: str) -> None:
+    text = SMALL + f"  strange: {{{rule}, mode: enforce, sentence: {{fr: non, en: no}}, source: a test}}\n"
+    told = complaints(text)
+    assert any(complaint in one for one in told), told
+    assert all(one.startswith("p.yaml:37:") for one in told), told
+
+
+def test_rules_that_wait_for_each_other_are_found() -> None:
+    circle = "  {0}-after-{1}: {{into: {0}, after: {1}, mode: observe, sentence: {{fr: a, en: b}}, source: a test}}\n"
+    told = complaints(SMALL + circle.format("doing", "done") + circle.format("done", "doing"))
+    assert [one.split(" ")[0] for one in told] == ["p.yaml:37:42:", "p.yaml:38:41:"]
+    load(SMALL + circle.format("done", "doing"), "p.yaml")
+
+
+def test_a_status_of_which_no_rule_says_who_may_set_it_is_found_where_it_is_declared() -> None:
+    (told,) = complaints(SMALL.replace("[new, doing, done]", "[new, doing, done, lost]"))
+    assert told.startswith("p.yaml:15:30: no rule says who may set 'lost'")
+
+
+def test_a_status_that_nobody_may_ever_set_is_found() -> None:
+    (told,) = complaints(SMALL.replace("only-by: staff", "only-by: nobody"))
+    assert told == "p.yaml:27:14: nobody may ever set 'doing'"
+
+
+def test_an_exemption_needs_a_scope_an_end_and_a_name_of_its_own() -> None:
+    head = SMALL + "exemptions:\n"
+    one = "  - {{id: {0}, {1}owner: me, reason: a test, until: 2026-12-31}}\n"
+    assert load(head + one.format("a", "rules: doing-by-staff, "), "p.yaml").exemptions[0].owner == "me"
+    assert "this exempts everything" in complaints(head + one.format("a", ""))[0]
+    assert (
+        "a second exemption 'a'"
+        in complaints(head + one.format("a", "tickets: 1, ") + one.format("a", "tickets: 2, "))[0]
+    )
+    assert "did you mean 'doing-by-staff'" in complaints(head + one.format("a", "rules: doing-by-stafff, "))[0]
+
+
+def test_days_begin_and_end_in_utc() -> None:
+    text = with_line("    mode: enforce", "    mode-for: [{since: 2026-12-01, until: 2026-12-31, mode: off}]")
+    (exception,) = load(text, "p.yaml").rules[0].mode_for
+    assert (str(exception.since), str(exception.until)) == ("2026-12-01 00:00:00+00:00", "2027-01-01 00:00:00+00:00")
+    assert exception.mode is Mode.OFF
+
+
+def test_every_complaint_is_made_once_and_in_the_order_of_the_file() -> None:
+    lines = SMALL.splitlines()
+    random.Random(7).shuffle(lines)
+    broken = SMALL.replace("only-by", "onlyby").replace("mode: enforce", "mode: enforced").replace("fr:", "fl:")
+    told = complaints(broken)
+    places = [tuple(map(int, one.split(":")[1:3])) for one in told]
+    assert places == sorted(places)
+    assert len(set(told)) == len(told) == 3 + 3 + 5 * 2
+
+
+@settings(max_examples=60)
+@given(
+    st.text(alphabet=st.sampled_from("ab: -[]{}#'\"\n\t&*!|>%@`,?~é\x00\ufeff1"), max_size=60) | st.binary(max_size=60)
+)
+def test_no_text_makes_anything_but_complaints(text: str | bytes) -> None:
+    assert complaints(text)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_no_damage_to_a_policy_makes_anything_but_complaints(data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(SMALL)))
+    end = data.draw(st.integers(start, min(len(SMALL), start + 40)))
+    put = data.draw(
+        st.sampled_from(["", " ", "\n", ":", "- ", "[", "}", "'", "0", "client", "\n  x: y\n", "&a ", "!!int "])
+    )
+    with suppress(PolicyError):
+        load(SMALL[:start] + put + SMALL[end:], "p.yaml")
