@@ -52,11 +52,16 @@ _REASONS = {
 
 
 class Api:
-    """The WSGI application. ``zipped`` compresses where the client accepts it, as the real one does."""
+    """The WSGI application.
 
-    def __init__(self, instance: Instance, *, zipped: bool = False) -> None:
+    ``zipped`` compresses where the client accepts it, as the real one does. ``dated`` sends ``Date``: the recorded
+    servers sent none themselves, the proxy in front of a real one does.
+    """
+
+    def __init__(self, instance: Instance, *, zipped: bool = False, dated: bool = True) -> None:
         self.instance = instance
         self.zipped = zipped
+        self.dated = dated
         places = "(?:projects|workspaces)" if instance.version == "17.6" else "projects"
         self._endpoints: dict[str, list[tuple[re.Pattern[str], Endpoint]]] = {}
         for method, pattern, endpoint in (*tickets.table(places), *directory.table(places)):
@@ -71,7 +76,8 @@ class Api:
             now = self.instance.now()
         body = answer.body
         headers = {name.title(): value for name, value in answer.headers.items()}
-        headers["Date"] = format_datetime(now, usegmt=True)
+        if self.dated:
+            headers["Date"] = format_datetime(now, usegmt=True)
         if self.zipped and len(body) >= SMALLEST_ZIPPED and "gzip" in request.headers.get("accept-encoding", ""):
             body = gzip.compress(body, mtime=0)
             headers["Content-Encoding"] = "gzip"

@@ -180,6 +180,28 @@ class Organisation:
 
     # --- Changing it, as an operator --------------------------------------------------------------------------------
 
+    def add_person(self, login: str, name: str, *, language: str = "fr") -> Person:
+        """A new account, a member of nothing yet."""
+        with self.lock:
+            now, id = self.now(), max(self.people) + 1
+            self.people[id] = Person(id, login, name, language, now, now, label=login)
+            return self.people[id]
+
+    def add_project(self, identifier: str, name: str, *, parent: int | str | None = None) -> Project:
+        """A new project without members: nothing announces it (contract §15)."""
+        with self.lock:
+            now, id = self.now(), max(self.projects) + 1
+            above = self.project(parent).id if parent is not None else None
+            self.projects[id] = Project(id, identifier, name, now, now, parent=above)
+            return self.projects[id]
+
+    def add_status(self, name: str, *, closed: bool = False) -> Status:
+        """A new status, in no workflow yet."""
+        with self.lock:
+            id, position = max(self.statuses) + 1, len(self.statuses) + 1
+            self.statuses[id] = Status(id, name, closed, default=False, position=position)
+            return self.statuses[id]
+
     def rename_status(self, status: int | str, name: str) -> None:
         """Rename a status: 15.4 renders old activities anew, 17 keeps what it has rendered (A.3)."""
         with self.lock:

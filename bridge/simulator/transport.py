@@ -5,6 +5,7 @@ Both count what was asked of the server and estimate what a real one would have 
 
 from __future__ import annotations
 
+import gzip
 import io
 import threading
 from bisect import bisect_left
@@ -20,11 +21,13 @@ import urllib3
 from cheroot.wsgi import Server as CherootServer
 from requests.adapters import BaseAdapter, HTTPAdapter
 
+from bridge.simulator.api import Api
 from bridge.simulator.call import Answer
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+_GZIP_MAGIC = b"\x1f\x8b"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 # Milliseconds that one server process spent on a page of full tickets, by page size (A.1).
@@ -59,11 +62,11 @@ def estimate(version: str, method: str, path: str, query: str, body: bytes) -> t
     """(kind, milliseconds that a real server would have spent) of a request, from A.1's figures."""
     parts = [part for part in path.split("/") if part][2:]
     if method == "GET" and parts[-1:] == ["work_packages"]:
-        rows = body.count(b'"id":')
+        shown = gzip.decompress(body) if body[:2] == _GZIP_MAGIC else body
         if "select=" in query:
             wide = "elements/subject" in unquote(query)
-            return "select", 40.0 + rows * (0.067 if wide else 0.0133)
-        return "list", _interpolated(_FULL_PAGE_MS[version], body.count(b'"_type":"WorkPackage"'))
+            return "select", 40.0 + shown.count(b'"id":') * (0.067 if wide else 0.0133)
+        return "list", _interpolated(_FULL_PAGE_MS[version], shown.count(b'"_type":"WorkPackage"'))
     if parts[:1] == ["work_packages"] and parts[-1] == "activities":
         return ("activities", 45.0) if method == "GET" else ("comment", 90.0)
     if parts[:1] == ["work_packages"] and method in ("PATCH", "DELETE"):
@@ -94,11 +97,11 @@ class InProcess(BaseAdapter):
     """
 
     def __init__(
-        self, app: WSGIApplication, *, version: str = "17.6", before: Before | None = None, after: After | None = None
+        self, app: Api, *, version: str | None = None, before: Before | None = None, after: After | None = None
     ) -> None:
         super().__init__()
         self.app = app
-        self.version = version
+        self.version = version or app.instance.version
         self.before = before
         self.after = after
         self.usage = Usage()
@@ -156,23 +159,23 @@ class InProcess(BaseAdapter):
 class Counting:
     """A WSGI application around another that counts; for ``serve``, where there is no adapter to count."""
 
-    def __init__(self, app: WSGIApplication, version: str = "17.6") -> None:
+    def __init__(self, app: Api, *, version: str | None = None) -> None:
         self.app = app
-        self.version = version
+        self.version = version or app.instance.version
         self.usage = Usage()
         self._lock = threading.Lock()
 
-    def __call__(self, environ: dict[str, object], start_response: object) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass on and count."""
-        body = b"".join(self.app(environ, start_response))  # type: ignore[arg-type]  # as PEP 3333 wants it
+        body = b"".join(self.app(environ, start_response))
         kind, spent = estimate(
             self.version,
-            str(environ["REQUEST_METHOD"]),
-            str(environ.get("PATH_INFO", "")),
-            str(environ.get("QUERY_STRING", "")),
+            environ["REQUEST_METHOD"],
+            environ.get("PATH_INFO", ""),
+            environ.get("QUERY_STRING", ""),
             body,
         )
-        length = int(str(environ.get("CONTENT_LENGTH") or 0))
+        length = int(environ.get("CONTENT_LENGTH") or 0)
         with self._lock:
             self.usage.count(kind, bytes_in=length, bytes_out=len(body), server_ms=spent)
         return [body]

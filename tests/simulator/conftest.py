@@ -45,7 +45,7 @@ def ask() -> Iterator[Ask]:
     with requests.Session() as session:
 
         def send(instance: Instance, who: str | None, method: str, path: str, **more: Any) -> requests.Response:
-            session.mount("http://simulator", InProcess(Api(instance), version=instance.version))
+            session.mount("http://simulator", InProcess(Api(instance)))
             auth = ("apikey", instance.token(who)) if who else None
             return session.request(method, URL + path, auth=auth, **more)
 

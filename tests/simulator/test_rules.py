@@ -121,6 +121,17 @@ def test_a_person_who_left_all_shared_projects_is_missing_in_17_only(
         assert ask(world, "bridge", "GET", f"/users/{world.person('cb').id}").status_code == expected
 
 
+def test_a_new_project_is_seen_by_those_who_join_it(instance: Instance, ask: Ask) -> None:
+    project = instance.add_project("client-delta", "Client Delta")
+    instance.add_person("client.delta", "Agent Delta")
+    instance.join("client-delta", "client.delta", ["Client"])
+    ticket = instance.create("client.delta", "client-delta", "Premier")
+    assert ask(instance, "bridge", "GET", f"/projects/{project.id}").status_code == 404
+    instance.join("client-delta", "bridge", ["Pont"])
+    assert ask(instance, "bridge", "GET", f"/projects/{project.id}").status_code == 200
+    assert ask(instance, "bridge", "GET", f"/work_packages/{ticket.id}").status_code == 200
+
+
 # --- Credentials (contract §1) ---
 
 
@@ -193,7 +204,8 @@ def test_past_values_are_of_whole_seconds(instance: Instance, clock: Clock, ask:
     def status_at(moment: str) -> str | None:
         answer = ask(instance, "bridge", "GET", f"/work_packages/{ticket.id}", params={"timestamps": f"{moment},PT0S"})
         past = answer.json()["_embedded"]["attributesByTimestamp"][0]
-        return past["_links"].get("status", {}).get("title")
+        title: str | None = past["_links"].get("status", {}).get("title")
+        return title
 
     assert status_at("2026-11-24T09:01:00.900Z") == "NOUVEAU", "the fraction is dropped, so this is before the move"
     assert status_at("2026-11-24T09:01:01Z") is None, "nothing differs from now"

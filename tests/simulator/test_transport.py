@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -54,6 +55,30 @@ def test_bodies_are_compressed_when_both_sides_want(instance: Instance) -> None:
         )
     assert answer.headers["Content-Encoding"] == "gzip"
     assert answer.json()["total"] == 50
+
+
+def test_of_two_writes_at_once_one_wins(instance: Instance) -> None:
+    ticket = instance.create("ca", "client-alpha", "Disputé")
+    with serve(Api(instance)) as serving, ThreadPoolExecutor(8) as pool:
+
+        def write(status: str) -> int:
+            link = {"href": f"/api/v3/statuses/{instance.status(status).id}"}
+            return requests.patch(
+                f"{serving.url}/api/v3/work_packages/{ticket.id}",
+                json={"lockVersion": 0, "_links": {"status": link}},
+                auth=("apikey", instance.token("sup")),
+                timeout=5,
+            ).status_code
+
+        codes = sorted(pool.map(write, ["EN COURS", "EN ATTENTE"] * 4))
+    assert codes == [200, *[409] * 7]
+    assert len(instance.moves) == 2
+
+
+def test_a_server_without_a_proxy_sends_no_date(instance: Instance) -> None:
+    with requests.Session() as session:
+        session.mount("http://simulator", InProcess(Api(instance, dated=False)))
+        assert "Date" not in session.get(f"{URL}/configuration").headers
 
 
 def test_webhooks_wait_for_the_end_of_the_window_and_are_signed(instance: Instance, clock: Clock) -> None:
