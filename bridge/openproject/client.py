@@ -363,7 +363,7 @@ class Client:
             raise Unavailable(f"{call.what}: the server answers {status}, try again later", status=status, after=after)
         if 300 <= status < 400:
             raise Misconfigured(f"{call.what}: {_redirect(response)}")
-        if not body:
+        if status == 401 or not body:
             return Answer(status, None, date)
         if "json" not in response.headers.get("Content-Type", ""):
             raise _no_json(call, status, response.headers.get("Content-Type", ""), body)

@@ -657,8 +657,9 @@ def test_certificates_that_are_not_there_are_missed_at_once(tmp_path: Path) -> N
 # --- Refusals ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_refused_token_stops_the_bridge_and_is_not_shown(serving: Serving, asking: Asking) -> None:
-    server = serving(answer(401, {"_type": "Error", "errorIdentifier": "urn:x:Unauthenticated"}))
+@pytest.mark.parametrize("kind", ["application/hal+json", "text/html"])
+def test_a_refused_token_stops_the_bridge_and_is_not_shown(kind: str, serving: Serving, asking: Asking) -> None:
+    server = serving(answer(401, {"_type": "Error", "errorIdentifier": "urn:x:Unauthenticated"}, kind))
     client = asking(server)
     with pytest.raises(Stop, match="401") as error:
         client.get("")
