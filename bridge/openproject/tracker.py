@@ -137,11 +137,17 @@ class Tracker:
     # --- Getting to know --------------------------------------------------------------------------------------------
 
     def probe(self) -> Server:
-        """Who we are there, and what this version can do. Raises ConfigError for what the operator must put right."""
+        """Who we are there, and what this version can do.
+
+        Raises ConfigError for what the operator must put right. That is all that looks wrong the first time; once it
+        has worked, a refused token is a Stop and a strange answer a RetryLater, as everywhere.
+        """
         try:
             self._server = self._probed()
         except (Stop, Misconfigured) as error:
-            raise ConfigError(str(error)) from error
+            if self._server is None:
+                raise ConfigError(str(error)) from error
+            raise
         return self._server
 
     @property
@@ -152,7 +158,7 @@ class Tracker:
     def _probed(self) -> Server:
         root = self._client.get("")
         if root.status == 404:
-            raise ConfigError("No OpenProject API at this address (404): give the address of its start page")
+            raise Misconfigured("No OpenProject API at this address (404): give the address of its start page")
         with _reading("the API's root"):
             user = resources.root_user(_granted(root, "the API's root"))
         if user is None:

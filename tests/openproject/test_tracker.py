@@ -136,6 +136,15 @@ def test_a_token_that_is_refused_later_stops_the_bridge(world: World) -> None:
         tracker.changed_since(START)
 
 
+def test_a_maintenance_page_in_a_later_probe_passes(world: World) -> None:
+    tracker = world.tracker()
+    server = tracker.probe()
+    world.spoil = lambda request, answer: Answer(200, b"<html>Back soon</html>", {"Content-Type": "text/html"})
+    with pytest.raises(RetryLater, match="text/html"):
+        tracker.probe()
+    assert tracker.server == server
+
+
 @responses.activate
 def test_an_anonymous_visitor_is_not_taken_for_the_bridge() -> None:
     """Contract §1.5: without a login the server may answer 200, with less."""
