@@ -140,6 +140,24 @@ class Policy:
             return ()
         return self._alternatives(self._scope(project, type, at), party, origin, self._hits(visited))
 
+    def broken(
+        self,
+        party: PartyName,
+        origin: StatusName | None,
+        target: StatusName,
+        visited: Visited,
+        *,
+        project: str = "",
+        type: str = "",
+        at: datetime | None = None,
+    ) -> tuple[tuple[tuple[Rule, Mode], ...], tuple[tuple[Rule, Mode], ...]]:
+        """The rules that object to such a move, the strictest first, and those that object or not by its facts.
+
+        Each with how far it goes. A ticket's own facts and a person's exemptions are not looked at.
+        """
+        found = self._objections((self._scope(project, type, at), party, origin, target, self._hits(visited)))
+        return tuple((one.rule, one.mode) for one in found.broken), tuple((one.rule, one.mode) for one in found.open)
+
     def due_reminders(
         self, status: StatusName, since: datetime, now: datetime, *, project: str = "", type: str = ""
     ) -> tuple[Reminder, ...]:
@@ -423,9 +441,22 @@ def judge(move: Move, policy: Policy) -> Verdict:
     ``Illegal.review_at`` tell when a rule that gives a person time must be asked again. What several moves saved as one
     may hide (``maybe_merged``) is not looked at here: see ``Policy.legal_path``.
     """
-    key: _Key = (move.party, move.origin, move.target, move.visited)
+    key: _Key
     if policy._scoped:
-        key = (*key, policy._scope_of(move))
+        named = policy._named
+        key = (
+            move.party,
+            move.origin,
+            move.target,
+            move.visited,
+            policy._began(move.at) if policy._moments else None,
+            named.projects.get(move.project),
+            named.types.get(move.type),
+            named.people.get(move.person),
+            named.tickets.get(move.ticket),
+        )
+    else:
+        key = (move.party, move.origin, move.target, move.visited)
     verdict = policy._settled.get(key)
     if verdict is not None:
         return verdict
@@ -460,7 +491,7 @@ _Scope = tuple[datetime | None, str | None, str | None, str | None, int | None]
 caller does not know is the empty text."""
 _Kind = tuple[_Scope, PartyName, StatusName | None, StatusName, int]
 _Key = tuple[object, ...]
-"""Party, origin, target and visited statuses, and the scope where the policy has any."""
+"""Party, origin, target and visited statuses, and then the scope where the policy has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,9 +513,12 @@ class _Broken:
     rule: Rule
     exemption: str | None
 
+    @property
+    def mode(self) -> Mode:
+        return Mode.OBSERVE if self.lenient else Mode.ENFORCE
+
     def objection(self, allowed: tuple[PartyName, ...]) -> Objection:
-        mode = Mode.OBSERVE if self.lenient else Mode.ENFORCE
-        return Objection(self.rule.id, mode, self.rule.sentence, allowed, self.rule.source)
+        return Objection(self.rule.id, self.mode, self.rule.sentence, allowed, self.rule.source)
 
 
 def _rank(broken: _Broken) -> tuple[bool, int]:
