@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from bridge.simulator import Clock, Instance, Refusal, Through
+from bridge.simulator import Clock, Instance, Refusal, Through, Ticket
 
 from .conftest import START, Ask
+
+Act = Callable[[Instance, Ticket], object]
 
 
 def names(instance: Instance, ids: object) -> list[str]:
@@ -47,6 +50,25 @@ def test_creation_passes_the_workflow(instance: Instance) -> None:
     assert instance.moves[-1].through is Through.CREATION
     assert instance.moves[-1].origin is None
     assert instance.statuses[ticket.state.status].name == "RESOLU"
+
+
+@pytest.mark.parametrize(
+    ("act", "answer"),
+    [
+        (lambda world, ticket: world.comment("ro", ticket, "non"), "404 NotFound"),
+        (lambda world, ticket: world.set_status("ro", ticket, "EN COURS"), "403 MissingPermission"),
+        (lambda world, ticket: world.create("ro", "client-alpha", "non"), "403 MissingPermission"),
+        (lambda world, ticket: world.delete("ca", ticket), "403 MissingPermission"),
+        (lambda world, ticket: world.move("ca", ticket, "client-gamma"), "422 PropertyIsReadOnly"),
+        (lambda world, ticket: world.set_status("cb", ticket, "EN COURS"), "404 NotFound"),
+    ],
+)
+def test_people_are_refused_as_over_http(instance: Instance, act: Act, answer: str) -> None:
+    ticket = instance.create("ca", "client-alpha", "Refus")
+    with pytest.raises(Refusal, match=answer):
+        act(instance, ticket)
+    assert len(instance.moves) == 1
+    assert instance.remarks == []
 
 
 # --- Journals (contract §4) ---
