@@ -54,13 +54,21 @@ _NOTHING = Reading((), type_changed=False, project_changed=False)
 def read(details: Iterable[tuple[str, str]]) -> Reading:
     """The lines of one activity, each as its ``raw`` and its ``html`` form.
 
-    Where only ``raw`` can be read, a name that holds "à" or "to" can be cut in several places: every way to cut it is
-    a candidate. A type or project that was *set* belongs to the creation; only one that *changed* counts here.
+    Where no label is marked up, ``raw`` must do; there a name that holds "à" or "to" can be cut in several places, and
+    every way to cut it is a candidate. A type or project that was *set* belongs to the creation; only one that *changed*
+    counts here.
     """
     status: list[StatusLine] = []
     type_changed = project_changed = False
     for raw, markup in details:
-        for label, line in _candidates(raw, markup):
+        if "<strong>" in markup:
+            match = _HTML.fullmatch(markup)
+            if match is None:
+                continue
+            candidates: Iterable[tuple[str, StatusLine]] = (_marked_up(match),)
+        else:
+            candidates = _raw_candidates(raw)
+        for label, line in candidates:
             if label in STATUS_LABELS:
                 status.append(line)
             elif line.old is not None and line.new is not None:
@@ -71,17 +79,13 @@ def read(details: Iterable[tuple[str, str]]) -> Reading:
     return Reading(tuple(status), type_changed, project_changed)
 
 
-def _candidates(raw: str, markup: str) -> Iterator[tuple[str, StatusLine]]:
-    if match := _HTML.fullmatch(markup):
-        label, first, second, removed = match.groups()
-        if removed is not None:
-            yield label, StatusLine(html.unescape(removed), None)
-        elif second is not None:
-            yield label, StatusLine(html.unescape(first), html.unescape(second))
-        else:
-            yield label, StatusLine(None, html.unescape(first))
-    elif not markup:
-        yield from _raw_candidates(raw)
+def _marked_up(match: re.Match[str]) -> tuple[str, StatusLine]:
+    label, first, second, removed = match.groups()
+    if removed is not None:
+        return label, StatusLine(html.unescape(removed), None)
+    if second is not None:
+        return label, StatusLine(html.unescape(first), html.unescape(second))
+    return label, StatusLine(None, html.unescape(first))
 
 
 def _raw_candidates(raw: str) -> Iterator[tuple[str, StatusLine]]:

@@ -294,7 +294,7 @@ class Client:
             f"POST {TOKEN}",
             self._monotonic() + self._timeouts.whole,
             form,
-            {"Content-Type": "application/x-www-form-urlencoded"},
+            {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
         )
         answer = self._once(call)
         if not answer.ok or not isinstance(answer.body, dict):

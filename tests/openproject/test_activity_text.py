@@ -69,6 +69,13 @@ def test_without_markup_the_true_reading_is_among_the_candidates(language: str, 
     assert StatusLine(old, new) in read([(raw, "")]).status_lines
 
 
+@given(languages, names, names)
+def test_a_label_that_reads_like_a_sentence_about_the_status_is_another_label(language: str, a: str, b: str) -> None:
+    """A custom field may be called "Statut mis à RESOLU": only the markup shows where its name ends."""
+    raw, markup = changed(language, f"{STATUS[language]} {SET[language]} RESOLU", a, b)
+    assert read([(raw, markup)]).status_lines == ()
+
+
 @given(languages, names)
 def test_without_markup_a_set_or_deleted_status_is_read(language: str, name: str) -> None:
     label = STATUS[language]

@@ -122,7 +122,8 @@ def test_a_recorded_token_is_used_as_bearer() -> None:
     assert client.get("/users/me").ok
     assert [call.request.headers["Authorization"] for call in me.calls] == ["Bearer abc"] * 2
     assert len(posted.calls) == 1
-    assert posted.calls[0].request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    recorded = OAUTH[0]["request"]["headers"]
+    assert {name: posted.calls[0].request.headers[name] for name in recorded} == recorded
     assert "Authorization" not in posted.calls[0].request.headers
 
 
