@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from bridge.errors import BridgeError, ConfigError, RetryLater, Stop
+from bridge.store import views
 from bridge.store.schema import APPLICATION_ID, HEAD
 
 BUSY_TIMEOUT = 15
@@ -248,7 +249,9 @@ def _migrate(connection: Connection, where: str) -> None:
     config.set_main_option("script_location", _MIGRATIONS)
     config.attributes["connection"] = connection
     try:
+        views.drop(connection)
         command.upgrade(config, "head")
+        views.create(connection)
     except CommandError:
         raise Stop(
             f"{where} was written by a newer bridge: install that version, or restore a backup of this one's"

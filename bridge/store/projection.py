@@ -4,20 +4,21 @@ entries in order: the same code, so that a projection can say nothing that the e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 import orjson
-from sqlalchemy import Connection, Table, bindparam, delete, false, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, false, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from bridge.store import schema
 from bridge.store.canonical import canonical
 from bridge.store.schema import EVENTS, EntryKind, microseconds
+from bridge.store.views import fact
 
 Row: TypeAlias = tuple[object, ...]
 Payload: TypeAlias = Mapping[str, Any]
@@ -29,6 +30,7 @@ EXTEND_SPELL = "extend spell"
 END_SPELL = "end spell"
 UPDATE_ACTION = "update action"
 END_ENFORCEMENT = "end enforcement"
+END_HOLD = "end hold"
 
 Statement: TypeAlias = Table | str
 
@@ -75,6 +77,7 @@ class OpenAction:
     """A row of ``action`` that is not ended."""
 
     seq: int
+    work_package: int
     state: str
     conflicts: int
     detail: str | None
@@ -99,6 +102,8 @@ class Projection:
         self.policies: dict[str, int] = {}
         self.actions: dict[int, OpenAction] = {}
         self.enforcement: dict[tuple[str, int], tuple[int, int]] = {}
+        self.holds: dict[int | None, int] = {}
+        """Legal holds in force: ticket (None: everything) to the entry that laid it on."""
         self._readings: dict[str, Callable[[int, int, Payload], None]] = {
             EntryKind.ACTIVITY: self._activity,
             EntryKind.TICKET: self._ticket,
@@ -112,6 +117,7 @@ class Projection:
             EntryKind.POLICY: self._policy,
             EntryKind.DECISION: self._decision,
             EntryKind.ENFORCEMENT: self._enforcement,
+            EntryKind.LEGAL_HOLD: self._legal_hold,
             EntryKind.INTENT: self._intent,
             EntryKind.CLAIM: self._claim,
             EntryKind.OUTCOME: self._outcome,
@@ -147,6 +153,7 @@ class Projection:
         self.actions = {
             row.seq: OpenAction(
                 row.seq,
+                row.work_package,
                 row.state,
                 row.conflicts,
                 row.detail,
@@ -156,6 +163,10 @@ class Projection:
                 ),
             )
             for row in connection.execute(select(t.action).where(t.action.c.ended_at.is_(None)))
+        }
+        self.holds = {
+            row.work_package: row.seq
+            for row in connection.execute(select(t.legal_hold).where(t.legal_hold.c.until.is_(None)))
         }
         self.enforcement = {
             (row.rule, row.project): (row.seq, microseconds(row.since))
@@ -312,8 +323,17 @@ class Projection:
             begun, _ = self.enforcement.pop(key)
             self._add(END_ENFORCEMENT, (at, begun))
 
+    def _legal_hold(self, seq: int, work_package: int, payload: Payload) -> None:
+        key = work_package or None
+        at = _us(payload["at"])
+        if payload["held"]:
+            self.holds[key] = seq
+            self._add(schema.legal_hold, (seq, key, at, None))
+        else:
+            self._add(END_HOLD, (at, self.holds.pop(key)))
+
     def _intent(self, seq: int, work_package: int, payload: Payload) -> None:
-        action = OpenAction(seq, "intended", 0, None, None, None, None)
+        action = OpenAction(seq, work_package, "intended", 0, None, None, None, None)
         self.actions[seq] = action
         self._add(
             schema.action,
@@ -397,7 +417,7 @@ def prepare(dialect: Dialect) -> dict[Statement, str]:
     upsert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
     ticket, meta = upsert(t.ticket), upsert(t.meta)
     kept = ("work_package", "first_seen")
-    sql: dict[Statement, Any] = {table: insert(table) for table in (t.entry, *t.PROJECTIONS)}
+    sql: dict[Statement, Any] = {table: insert(table) for table in (t.entry, t.tile, *t.PROJECTIONS)}
     sql[SET_META] = meta.on_conflict_do_update(index_elements=["key"], set_={"value": meta.excluded.value})
     sql[UPSERT_TICKET] = ticket.on_conflict_do_update(
         index_elements=["work_package"],
@@ -431,6 +451,8 @@ def prepare(dialect: Dialect) -> dict[Statement, str]:
         .values({t.enforcement.c.until: bindparam("at")})
         .where(t.enforcement.c.seq == bindparam("s"))
     )
+    hold = t.legal_hold.c
+    sql[END_HOLD] = update(t.legal_hold).values({hold.until: bindparam("at")}).where(hold.seq == bindparam("s"))
     return {statement: str(clause.compile(dialect=dialect)) for statement, clause in sql.items()}
 
 
@@ -442,20 +464,20 @@ def write(connection: Connection, statements: Mapping[Statement, str], rows: dic
             connection.exec_driver_sql(sql, waiting)
 
 
-def rebuild(connection: Connection) -> None:
-    """Empty every projection and derive it again from the entries, in the caller's transaction."""
-    statements = prepare(connection.dialect)
-    for table in schema.PROJECTIONS:
-        connection.execute(delete(table))
-    entry = schema.entry.c
-    projection = Projection()
-    result = connection.execute(
-        select(entry.seq, entry.kind, entry.work_package, entry.payload)
-        .where(entry.payload.is_not(None), entry.stands_for.is_(None))
-        .order_by(entry.seq)
-        .execution_options(yield_per=1000)
-    )
-    for rows in result.partitions():
+def replay(connection: Connection) -> Iterator[tuple[int, str, int | None, Payload]]:
+    """What every entry tells, in order: seq, kind, work package, payload. The caller's transaction."""
+    told = select(fact.c.seq, fact.c.kind, fact.c.work_package, fact.c.payload).order_by(fact.c.seq)
+    for rows in connection.execute(told.execution_options(yield_per=1000)).partitions():
         for seq, kind, work_package, payload in rows:
-            projection.apply(seq, kind, work_package, orjson.loads(payload))
-        write(connection, statements, projection.rows)
+            yield seq, kind, work_package, orjson.loads(payload)
+
+
+def rebuild(source: Connection, target: Connection) -> None:
+    """Derive every projection from the entries of ``source`` into the empty tables of ``target``."""
+    statements = prepare(target.dialect)
+    projection = Projection()
+    for number, told in enumerate(replay(source), 1):
+        projection.apply(*told)
+        if number % 1000 == 0:
+            write(target, statements, projection.rows)
+    write(target, statements, projection.rows)

@@ -66,6 +66,8 @@ class EntryKind(StrEnum):
     """What an entry tells. docs/audit.md describes each payload."""
 
     GENESIS = "genesis"
+    KEY = "key"
+    """The public key that signs the checkpoints from here on."""
     TICKET = "ticket"
     VANISHED = "vanished"
     ACTIVITY = "activity"
@@ -106,6 +108,7 @@ class EntryKind(StrEnum):
     REPORT = "report"
     EXPORT = "export"
     LOGIN = "login"
+    RESTORE = "restore"
 
 
 EVENTS = frozenset(list(EntryKind)[list(EntryKind).index(EntryKind.START) :])
@@ -141,22 +144,32 @@ entry = Table(
         sqlite_where=text("work_package IS NOT NULL"),
         postgresql_where=text("work_package IS NOT NULL"),
     ),
+    Index(
+        "entry_stands_for",
+        "stands_for",
+        sqlite_where=text("stands_for IS NOT NULL"),
+        postgresql_where=text("stands_for IS NOT NULL"),
+    ),
     comment="Append-only, hash-chained",
 )
 
 tile = Table(
     "tile",
     metadata,
-    Column(
-        "level",
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="0: leaf hashes; each next one is 256 times coarser",
-    ),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False, comment="1: roots of 16 leaves; then 256 …"),
     Column("number", BigInteger, primary_key=True, autoincrement=False, comment="Position within the level, from 0"),
-    Column("hashes", LargeBinary, nullable=False, comment="256 hashes of 32 bytes"),
-    comment="Complete tiles of the RFC 6962 tree over the entries, so that a proof needs no full scan",
+    Column("hashes", LargeBinary, nullable=False, comment="16 hashes of 32 bytes"),
+    sqlite_with_rowid=False,
+    comment="Full tiles of the RFC 6962 tree over the entries, so that a proof reads little. Follow from the entries",
+)
+
+anchor = Table(
+    "anchor",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False, comment="Entries 1 … size were cut off"),
+    Column("chain", LargeBinary, nullable=False, comment="Chain value of the last of them"),
+    Column("root", LargeBinary, nullable=False, comment="RFC 6962 root over them"),
+    comment="Where the record begins since retention has cut its oldest part; the retention entry says the same",
 )
 
 checkpoint = Table(
@@ -366,6 +379,16 @@ enforcement = Table(
     comment="When each rule was enforced in each project",
 )
 
+legal_hold = Table(
+    "legal_hold",
+    metadata,
+    _seq(),
+    Column("work_package", BigInteger, comment="The ticket that is held; null: everything"),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, comment="Null while it goes on"),
+    comment="What neither retention nor redaction may touch",
+)
+
 event = Table(
     "event",
     metadata,
@@ -389,6 +412,7 @@ PROJECTIONS = (
     decision,
     action,
     enforcement,
+    legal_hold,
     event,
 )
 """Tables that hold nothing which the entries do not tell."""
