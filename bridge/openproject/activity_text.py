@@ -55,7 +55,7 @@ def read(details: Iterable[tuple[str, str]]) -> Reading:
     """The lines of one activity, each as its ``raw`` and its ``html`` form.
 
     Where no label is marked up, ``raw`` must do; there a name that holds "à" or "to" can be cut in several places, and
-    every way to cut it is a candidate. A type or project that was *set* belongs to the creation; only one that *changed*
+    every way to cut it is a candidate. A type or project that was *set* belongs to the creation; one that *changed*
     counts here.
     """
     status: list[StatusLine] = []
