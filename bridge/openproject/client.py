@@ -445,7 +445,7 @@ def _unanswered(call: _Call, error: BaseException) -> RetryLater:
     if _caused_by(error, urllib3.exceptions.NameResolutionError):
         return Unavailable(f"{call.what}: the host of the OpenProject address is not known here")
     if _caused_by(error, urllib3.exceptions.NewConnectionError):
-        return Unavailable(f"{call.what}: no connection to the server. Does it run, and at that address?")
+        return Unavailable(f"{call.what}: no connection to the server. Is it running at that address?")
     if _caused_by(error, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
         return Unavailable(f"{call.what}: no answer in time")
     return Unavailable(f"{call.what}: the connection broke ({type(error).__name__})")
