@@ -100,17 +100,17 @@ def ledger(settings: Settings, now: Now = utc_now) -> Iterator[Ledger]:
 @contextmanager
 def cycle(
     settings: Settings,
+    rules: Policy,
     ledger: Ledger,
     *,
     stop: threading.Event | None = None,
     now: Now = utc_now,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Cycle]:
-    """Cycles over the OpenProject of the settings and an open ledger. Raises ConfigError for policy and settings."""
+    """Cycles over the OpenProject of the settings, by these rules, into this ledger. Raises ConfigError."""
     from bridge.engine.cycle import Cycle, Options
     from bridge.openproject.tracker import Tracker
 
-    rules = policy(settings.policy)
     # In observe mode nothing can be written, whatever the engine decides: the session itself refuses it.
     with client(settings.openproject, stop=stop, now=now, dry_run=settings.mode is not Mode.ENFORCE) as session:
         made = Cycle(

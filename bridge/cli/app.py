@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bridge import __version__
-from bridge.cli import config, frame, rehearsal, service
+from bridge.cli import config, doctor, frame, rehearsal, service
 from bridge.errors import EXIT_UNAVAILABLE, BridgeError
 
 # Plain help: rich's is prettier and twice as slow.
@@ -49,6 +49,7 @@ for command in (
     service.status,
     service.pause,
     service.resume,
+    doctor.doctor,
     rehearsal.demo,
     rehearsal.simulate,
 ):

@@ -73,10 +73,11 @@ def demo(
     with serve(server) as serving:
         settings = _settings(serving.url, instance, folder)
         frame.set_up_logs(settings, quiet=True)
+        rules = wiring.policy(settings.policy)
         with wiring.ledger(settings, clock) as ledger:
-            watch = Watch(ledger, instance, player, wiring.policy(settings.policy), talk=not as_json)
+            watch = Watch(ledger, instance, player, rules, talk=not as_json)
             watch.say(f"The bridge watches {serving.url} in enforce mode.\n")
-            _spend_the_day(settings, ledger, player, clock, watch.take, pace)
+            _spend_the_day(settings, rules, ledger, player, clock, watch.take, pace)
     made, found, requests = _made(player), watch.illegal, server.usage.requests
     if as_json:
         lists = {"made": made, "missing": made - found, "too_many": found - made}
@@ -94,8 +95,11 @@ def _make_empty(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _world() -> tuple[Player, Instance, Clock]:
-    """The demo's OpenProject on the morning of its script, with the days before it already played."""
+def _world(begins: datetime | None = None) -> tuple[Player, Instance, Clock]:
+    """The demo's OpenProject on the morning of its script, with the days before it already played.
+
+    With ``begins``, the whole story is moved in time so that the morning is then.
+    """
     from ruamel.yaml import YAML
 
     from bridge.simulator import Clock, seed
@@ -103,7 +107,9 @@ def _world() -> tuple[Player, Instance, Clock]:
 
     script = read(frame.shipped("demo/day.yaml").read_text(encoding="utf-8"))
     clock = Clock(script.acts[0].at - timedelta(days=1))
-    instance = seed(YAML(typ="safe").load(frame.shipped("demo/instance.yaml").read_text(encoding="utf-8")), clock)
+    later = begins - script.begins if begins is not None else timedelta(0)
+    description = YAML(typ="safe").load(frame.shipped("demo/instance.yaml").read_text(encoding="utf-8"))
+    instance = seed(description, lambda: clock() + later)
     player = Player(script, instance, clock)
     player.until(script.begins)
     return player, instance, clock
@@ -124,6 +130,7 @@ def _settings(url: str, instance: Instance, folder: Path) -> Settings:
 
 def _spend_the_day(
     settings: Settings,
+    rules: Policy,
     ledger: Ledger,
     player: Player,
     clock: Clock,
@@ -135,7 +142,7 @@ def _spend_the_day(
     from bridge.daemon import Daemon
 
     stop, looked = threading.Event(), threading.Event()
-    with wiring.cycle(settings, ledger, now=clock, stop=stop) as cycle, ThreadPoolExecutor(1) as people:
+    with wiring.cycle(settings, rules, ledger, now=clock, stop=stop) as cycle, ThreadPoolExecutor(1) as people:
 
         def look(missed: int) -> Mapping[str, object]:
             try:
@@ -256,11 +263,8 @@ def simulate(
     """Run an OpenProject in memory, on loopback, until stopped; print its address and everybody's token."""
     from bridge.simulator import Api, serve, wall_clock
 
-    player, instance, clock = _world()
-    # The days before move to right before now, and from now on time is real.
-    ahead = wall_clock() - clock()
-    instance.now = lambda: wall_clock() - ahead
-    del player
+    _, instance, _ = _world(begins=wall_clock())
+    instance.now = wall_clock
     tokens = {person.login: instance.token(person.id) for person in instance.people.values() if not person.builtin}
     with serve(Api(instance), port=port) as serving:
         if as_json:

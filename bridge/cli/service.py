@@ -31,7 +31,8 @@ def run(context: typer.Context) -> None:
     settings = frame.settings(context)
     frame.set_up_logs(settings)
     stop = threading.Event()
-    with wiring.ledger(settings) as ledger, wiring.cycle(settings, ledger, stop=stop) as cycle:
+    rules = wiring.policy(settings.policy)
+    with wiring.ledger(settings) as ledger, wiring.cycle(settings, rules, ledger, stop=stop) as cycle:
         daemon = Daemon(
             lambda missed: cycle.run(missed=missed).facts(),
             interval=settings.poll.interval,
@@ -52,7 +53,12 @@ def once(context: typer.Context, as_json: frame.Json = False) -> None:
 
     settings = frame.settings(context)
     frame.set_up_logs(settings, quiet=True)
-    with wiring.ledger(settings) as ledger, progress() as show, wiring.cycle(settings, ledger, progress=show) as cycle:
+    rules = wiring.policy(settings.policy)
+    with (
+        wiring.ledger(settings) as ledger,
+        progress() as show,
+        wiring.cycle(settings, rules, ledger, progress=show) as cycle,
+    ):
         report = cycle.run()
     if as_json:
         frame.put_json(report)

@@ -1,0 +1,292 @@
+"""``bridge doctor``: every precondition, one by one, each with its remedy. Changes nothing, here or in OpenProject."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from bridge.cli import frame
+from bridge.errors import EXIT_FINDINGS, EXIT_FINE, BridgeError, ConfigError
+
+if TYPE_CHECKING:
+    from bridge.domain.policy import Policy
+    from bridge.openproject.tracker import MembershipReading, Server, Tracker
+    from bridge.settings import Loaded, Settings
+
+CLOCK_TOLERANCE = 5.0
+"""Seconds. ``Date`` has whole seconds, and the request took a moment; more is a clock that is not kept."""
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One precondition: what was found and, where it is not as it should be, what to do."""
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+def doctor(context: typer.Context, as_json: frame.Json = False) -> None:
+    """Check every precondition: settings, policy, state, OpenProject, the account's rights. Changes nothing.
+
+    Exit code 1 when something must be put right.
+    """
+    checks = []
+    for check in _examine(context):
+        checks.append(check)
+        if not as_json:
+            frame.put(f"{check.state:8} {check.name}: {check.found}")
+            if check.remedy:
+                frame.put(f"         -> {check.remedy}")
+    failed = any(check.state is State.FAILED for check in checks)
+    if as_json:
+        frame.put_json({"well": not failed, "checks": checks})
+    raise typer.Exit(EXIT_FINDINGS if failed else EXIT_FINE)
+
+
+def _examine(context: typer.Context) -> Iterator[Check]:
+    try:
+        loaded = frame.loaded(context)
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            yield Check("settings", State.FAILED, line, "docs/install.md lists every setting")
+        return
+    yield Check("settings", State.OK, f"{len(loaded.origins)} set, the others at their defaults (bridge config show)")
+    yield from _secrets(loaded)
+    yield from _state(loaded.settings)
+    policy = None
+    try:
+        policy = _policy(loaded.settings)
+        yield Check("policy", State.OK, f"{policy.name}: {len(policy.rules)} rules, {len(policy.statuses)} statuses")
+    except ConfigError as error:
+        yield Check("policy", State.FAILED, str(error).splitlines()[0], f"bridge policy check {loaded.settings.policy}")
+    yield from _openproject(loaded.settings, policy)
+
+
+def _policy(settings: Settings) -> Policy:
+    from bridge import wiring
+
+    return wiring.policy(settings.policy)
+
+
+# --- Here -----------------------------------------------------------------------------------------------------------
+
+
+def _secrets(loaded: Loaded) -> Iterator[Check]:
+    """Files with a secret in them that others on this machine can read."""
+    open_files = []
+    for name in ("openproject.api_key", "openproject.client_secret", "openproject.proxy", "store"):
+        path = Path(loaded.origins.get(name, "").removeprefix("file "))
+        if path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            open_files.append(str(path))
+    for path_name in sorted(set(open_files)):
+        yield Check("secrets", State.WARNING, f"{path_name} can be read by other users", f"chmod 600 {path_name}")
+
+
+def _state(settings: Settings) -> Iterator[Check]:
+    folder = settings.state_dir
+    above = folder
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        yield Check(
+            "state_dir",
+            State.FAILED,
+            f"{folder} cannot be written by this user",
+            "make it writable, or set BRIDGE_STATE_DIR to a folder that is",
+        )
+        return
+    free = os.statvfs(above)
+    mebibytes = free.f_bavail * free.f_frsize // 2**20
+    yield Check("state_dir", State.OK, f"{folder}, {mebibytes} MiB free")
+    yield from _ledger(settings)
+
+
+def _ledger(settings: Settings) -> Iterator[Check]:
+    from bridge import wiring
+    from bridge.daemon import read_heartbeat
+
+    beat = read_heartbeat(wiring.heartbeat_file(settings))
+    if beat is not None and beat.stopped_at is None:
+        yield Check("ledger", State.OK, "in use by the bridge that runs here (bridge status)")
+        return
+    if settings.store is None and not (settings.state_dir / "bridge.db").exists():
+        yield Check("ledger", State.OK, f"{settings.state_dir / 'bridge.db'} will be made at the first start")
+        return
+    try:
+        with wiring.ledger(settings) as ledger:
+            watermark = ledger.watermark()
+    except BridgeError as error:
+        yield Check("ledger", State.FAILED, str(error), "put right what it says, then ask again")
+        return
+    until = f"holds everything up to {watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "is empty"
+    yield Check("ledger", State.OK, until)
+
+
+# --- There ----------------------------------------------------------------------------------------------------------
+
+
+def _openproject(settings: Settings, policy: Policy | None) -> Iterator[Check]:
+    from bridge import wiring
+    from bridge.openproject.tracker import Tracker
+
+    with wiring.client(settings.openproject, dry_run=True) as client:
+        tracker = Tracker(client)
+        try:
+            before = datetime.now(UTC)
+            server = tracker.probe()
+            yield Check("openproject", State.OK, f"{settings.openproject.url} answers to {server.user_name}")
+            yield from _clock(server, before)
+            yield from _language(server)
+            yield from _features(server)
+            members = tracker.memberships()
+            yield from _projects(server, members)
+            if policy is not None:
+                yield from _statuses(server, policy)
+                yield from _roles(members, policy)
+            yield from _fields(tracker, server)
+        except BridgeError as error:
+            yield Check("openproject", State.FAILED, str(error), "docs/install.md: the service account and its token")
+
+
+def _clock(server: Server, before: datetime) -> Iterator[Check]:
+    if server.clock is None:
+        yield Check(
+            "clock",
+            State.WARNING,
+            "the server sends no Date header",
+            "have its proxy send one, or keep both clocks by NTP: the bridge goes by the local one",
+        )
+        return
+    skew = (server.clock - before).total_seconds()
+    if abs(skew) > CLOCK_TOLERANCE:
+        yield Check(
+            "clock", State.WARNING, f"the server's clock differs by {skew:+.0f} s", "keep both by NTP (timedatectl)"
+        )
+    else:
+        yield Check("clock", State.OK, "agrees with the server's")
+
+
+def _language(server: Server) -> Iterator[Check]:
+    if server.language:
+        yield Check("language", State.OK, f"the account reads OpenProject in {server.language!r}")
+    else:
+        yield Check(
+            "language",
+            State.WARNING,
+            "the account has no language of its own",
+            "set one (fr or en) in its profile, so that a change of the default does not change what it reads",
+        )
+
+
+def _features(server: Server) -> Iterator[Check]:
+    known = "statuses in lists" if server.select_status else "one list a status for each snapshot"
+    past = "past values by id" if server.timestamps else "no past values: a move is proven by its activities alone"
+    yield Check("features", State.OK, f"{known}; {past}")
+
+
+def _projects(server: Server, members: MembershipReading) -> Iterator[Check]:
+    if not server.projects:
+        yield Check(
+            "projects",
+            State.FAILED,
+            "the account sees no project",
+            "make it a member of each project to watch, with a role of its own (docs/install.md)",
+        )
+        return
+    blind = sorted(project.identifier for project in server.projects if project.id not in members.readable)
+    if blind:
+        yield Check(
+            "projects",
+            State.FAILED,
+            f"cannot see who has which role in {', '.join(blind)}: moves there would all stay undecided",
+            "give its role the permission 'View members', and make it a member there",
+        )
+    else:
+        yield Check("projects", State.OK, f"{len(server.projects)} with their members")
+
+
+def _statuses(server: Server, policy: Policy) -> Iterator[Check]:
+    there = {status.name: status for status in server.statuses}
+    missing = [name for name in policy.statuses if name not in there]
+    if missing:
+        yield Check(
+            "statuses",
+            State.FAILED,
+            f"OpenProject has no status {', '.join(missing)}; it has {', '.join(there)}",
+            "write them in the policy as OpenProject does",
+        )
+        return
+    wrong = [name for name in policy.statuses if there[name].is_closed != policy.is_closed(name)]
+    if wrong:
+        yield Check(
+            "statuses",
+            State.WARNING,
+            f"the policy and OpenProject disagree on whether {', '.join(wrong)} closes a ticket",
+            "set 'closed' in the policy, or the status in OpenProject",
+        )
+    default = next((status.name for status in server.statuses if status.is_default), None)
+    if default != policy.initial:
+        yield Check(
+            "statuses",
+            State.WARNING,
+            f"new tickets start in {default} in OpenProject, and in {policy.initial} by the policy",
+            "make the policy's initial status the default there, or every creation breaks a rule",
+        )
+    elif not wrong:
+        yield Check("statuses", State.OK, f"all {len(policy.statuses)} of the policy are there")
+
+
+def _roles(members: MembershipReading, policy: Policy) -> Iterator[Check]:
+    held = {role for row in members.rows for role in row.roles}
+    for party in policy.parties:
+        if held.isdisjoint(party.roles):
+            yield Check(
+                "roles",
+                State.WARNING,
+                f"nobody has a role of the party {party.name} ({', '.join(sorted(party.roles))})",
+                f"name the roles as OpenProject does; held are {', '.join(sorted(held))}",
+            )
+        else:
+            people = {row.user for row in members.rows if not party.roles.isdisjoint(row.roles)}
+            yield Check("roles", State.OK, f"party {party.name}: {len(people)} people")
+
+
+def _fields(tracker: Tracker, server: Server) -> Iterator[Check]:
+    """Custom fields that cannot be told from the status in an activity's text (contract A.3)."""
+    from bridge.openproject.tracker import Missing
+
+    listing = tracker.status_snapshot()
+    by_project = {listed.project: listed.id for listed in listing.tickets}
+    names = {project.id: project.identifier for project in server.projects}
+    confusing: dict[str, list[str]] = {}
+    for project, work_package in sorted(by_project.items()):
+        ticket = tracker.ticket(work_package)
+        if isinstance(ticket, Missing):
+            continue
+        for field in tracker.status_like_fields(ticket.schema):
+            confusing.setdefault(field, []).append(names.get(project, str(project)))
+    for field, projects in confusing.items():
+        yield Check(
+            "fields",
+            State.WARNING,
+            f"the custom field {field!r} in {', '.join(projects)} is called like the status",
+            "rename it: until then most moves there stay undecided",
+        )
