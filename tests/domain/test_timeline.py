@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.model import (
@@ -29,7 +29,7 @@ from bridge.domain.model import (
 from bridge.domain.timeline import derive
 from tests.domain.strategies import BEGIN, BRIDGE, RETRACTED, TICKET, Life, Step, by_the_bridge, fields, lives, renames
 
-EXAMPLES = settings(max_examples=150)
+EXAMPLES = settings(max_examples=100)
 
 # --- Properties -----------------------------------------------------------------------------------------------------
 
@@ -208,9 +208,8 @@ def test_where_activities_are_missing_no_step_is_made_up(life: Life, listed: boo
 @EXAMPLES
 @given(lives(hidden=True))
 def test_where_a_later_activity_shows_that_one_is_missing_the_present_status_is_right_or_in_doubt(life: Life) -> None:
-    moves = [journal.version for journal in life.journals if journal.moved]
-    if moves[-1] in life.hidden:
-        return  # no activity shows it: the ticket's own status does, and whoever acts compares
+    moves = [j.version for j in life.journals if j.before is None or j.before.status != j.after.status]
+    assume(moves[-1] not in life.hidden)  # else only the ticket's own status shows it: whoever acts compares
     timeline = derived(life, present=StatusId(life.status))
     if timeline.proven:
         assert timeline.status == life.status
