@@ -352,7 +352,8 @@ class Tracker:
     def ticket(self, work_package: WorkPackageId, at: Sequence[datetime] = ()) -> Ticket | Missing:
         """The ticket as it stands; with its status at past instants, where the server can tell (``Server.timestamps``).
 
-        Instants count to the millisecond, and none may be before yesterday (contract §5).
+        The server drops the fraction of a second from each instant before it looks (recording 17): what happened later
+        in that second is not seen. None may be before yesterday (contract §5).
         """
         answer = self._client.get(f"/work_packages/{work_package}", _at(at) if at else None)
         if answer.status == 404:

@@ -154,7 +154,7 @@ def test_recorded_tickets_are_read_without_loss() -> None:
 
 
 def test_past_statuses_are_told_by_id() -> None:
-    """Recording 17: created, then EN COURS by 26.179 s, then RESOLU."""
+    """Recording 17: created at 23.072 s and so not there at second 23, EN COURS at second 26, RESOLU since."""
     (one,) = matching(r"17\.6/17-baseline/3 GET")
     ids = {
         name: StatusId(status["id"])

@@ -458,6 +458,18 @@ def test_past_statuses_come_with_the_present_ticket() -> None:
     assert read.lock_version == 1
 
 
+def test_a_past_instant_counts_to_the_second_only() -> None:
+    """Recording 17: at 23.217 s the ticket created at 23.072 s was "not there yet"."""
+    world = World("17.6")
+    world.clock.advance(0.072)
+    ticket = world.ticket()
+    world.clock.advance(60)
+    at = [START + timedelta(seconds=0.217), START + timedelta(seconds=1)]
+    read = world.tracker().ticket(ticket, at)
+    assert not isinstance(read, Missing)
+    assert read.status_at == {at[0]: None, at[1]: world.status("NOUVEAU")}
+
+
 def test_past_values_that_the_server_does_not_tell_skip_the_ticket() -> None:
     """Older than yesterday: 400 without the Enterprise add-on (contract A.4)."""
     world = World("17.6")
