@@ -55,10 +55,11 @@ def _expected(node: Node, wanted: str, reading: Reading) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text of one character or more."""
+    """A text of one character or more, or an empty one where that means something."""
 
     wanted: str = "a text"
     pattern: str | None = None
+    empty: bool = False
 
     def read(self, node: Node, reading: Reading) -> str | None:
         """See ``Shape``."""
@@ -66,14 +67,15 @@ class Text:
             _expected(node, self.wanted if node.kind == "nothing" else "a text", reading)
             return None
         text = node.text.strip()
-        if not text or (self.pattern and not re.fullmatch(self.pattern, text)):
+        if not (text or self.empty) or (self.pattern and not re.fullmatch(self.pattern, text)):
             reading.findings.complain(node, f"expected {self.wanted}, found {node.text!r}")
             return None
         return text
 
     def schema(self) -> JsonSchema:
         """See ``Shape``."""
-        return {"type": "string", "minLength": 1} | ({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})
+        schema: JsonSchema = {"type": "string", "minLength": 0 if self.empty else 1}
+        return schema | ({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,10 +312,11 @@ def _distinct(node: Sequence, one: Shape[T], reading: Reading) -> frozenset[T] |
 
 @dataclass(frozen=True, slots=True)
 class ListOf(Generic[T]):
-    """A list in its order, one entry or more."""
+    """A list in its order, one entry or more, none of them twice unless that is meant."""
 
     one: Shape[T]
     what: str
+    distinct: bool = True
 
     def read(self, node: Node, reading: Reading) -> tuple[T, ...] | None:
         """See ``Shape``."""
@@ -323,7 +326,7 @@ class ListOf(Generic[T]):
         values: list[T] = []
         for item in node.items:
             value = self.one.read(item, reading)
-            if value is not None and value in values:
+            if self.distinct and value is not None and value in values:
                 reading.findings.complain(item, "this stands in the list twice", "remove one")
             elif value is not None:
                 values.append(value)
@@ -331,7 +334,7 @@ class ListOf(Generic[T]):
 
     def schema(self) -> JsonSchema:
         """See ``Shape``."""
-        return {"type": "array", "items": self.one.schema(), "minItems": 1, "uniqueItems": True}
+        return {"type": "array", "items": self.one.schema(), "minItems": 1, "uniqueItems": self.distinct}
 
 
 @dataclass(frozen=True, slots=True)
