@@ -36,7 +36,7 @@ TRIES = 3
 PAST_IS_TOLD_FOR = timedelta(hours=24)
 """Community editions answer ``timestamps`` no further back than yesterday's start (contract §5)."""
 
-JUST_BEFORE = timedelta(milliseconds=1)
+PRINTED = timedelta(milliseconds=1)
 """Printed times are truncated to milliseconds (contract §2.3): one less is certainly before."""
 
 LOCK_VERSION_OF_A_NEW_TICKET = 1
@@ -143,10 +143,9 @@ class Gate:
     def _try(self, action: StoredAction) -> Acted | None:
         """One attempt; None after a conflict."""
         place = self._judge.place(action.work_package)
-        change = None if place is None else self._judge.change(place, action.change)
-        if place is None or change is None:
+        if place is None:
             return self._end(action, Outcome.SUPERSEDED, "the ticket is no longer known", Result.MOVED_ON)
-        fresh = self._look(place, self._instants(change))
+        fresh = self._look(place, self._instants(*self._judge.change(place, action.change)))
         if fresh is None:
             return self._end(action, Outcome.SUPERSEDED, "the ticket is no longer visible", Result.MOVED_ON)
         if action.reverted or _has_landed(fresh.course, action):
@@ -201,23 +200,26 @@ class Gate:
 
     # --- Proof ---
 
-    def _instants(self, change: StatusChange) -> tuple[datetime, ...]:
-        """The past to ask for: right before the activity began, and when the change was seen (contract A.4)."""
-        before = (change.began or change.earliest) - JUST_BEFORE
-        if not self._judge.server.timestamps or before < self._judge.now - PAST_IS_TOLD_FOR:
+    def _instants(self, change: StatusChange | None, before: StatusChange | None) -> tuple[datetime, ...]:
+        """The past to ask for: the second in which the activity began. What came after is told by the status of now.
+
+        The server counts in whole seconds, whatever it is asked for (recording 17): where the change before happened
+        in that very second, it cannot tell the two apart, and the chain has to do.
+        """
+        if change is None or not self._judge.server.timestamps:
             return ()
-        return before, change.latest
+        second = ((change.began or change.earliest) - PRINTED).replace(microsecond=0)
+        if second < self._judge.now - PAST_IS_TOLD_FOR or (before is not None and before.latest >= second):
+            return ()
+        return (second,)
 
     def _unproven(self, fresh: _Fresh, change: StatusChange) -> str | None:
         """Why the move is not proven well enough to act on; None when it is."""
         ticket = fresh.ticket
         if ticket.status != change.target:
             return "the ticket does not stand where its activities say"
-        if ticket.status_at:
-            before, after = sorted(ticket.status_at)
-            told = ticket.status_at[before], ticket.status_at[after]
-            if told != (change.began_in, change.target):
-                return f"the server remembers other statuses for this move: {told[0]} to {told[1]}"
+        if any(told != change.began_in for told in ticket.status_at.values()):
+            return "the server remembers another status before this move than its activities tell"
         if change.kind is Kind.CREATION and change.maybe_merged and not self._is_untouched(fresh):
             return "the ticket may have been moved right after its creation"
         return None

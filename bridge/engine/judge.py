@@ -136,9 +136,12 @@ class Judge:
         known = self.ledger.ticket(work_package)
         return None if known is None else self._place(Listed(work_package, known.project, known.status, known.type))
 
-    def change(self, place: Place, key: ChangeKey) -> StatusChange | None:
-        """One change of a ticket, from its stored revisions."""
-        return next((change for change in self._timeline(place).changes if change.key == key), None)
+    def change(self, place: Place, key: ChangeKey) -> tuple[StatusChange | None, StatusChange | None]:
+        """One change of a ticket, and the last one of an activity before its own; from stored revisions."""
+        changes = self._timeline(place).changes
+        change = next((change for change in changes if change.key == key), None)
+        earlier = [c for c in changes[: changes.index(change)] if c.key.activity != key.activity] if change else []
+        return change, earlier[-1] if earlier else None
 
     def roles_were_read(self) -> None:
         """Forget what is known of roles: they have been read again."""
