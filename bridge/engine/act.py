@@ -160,8 +160,12 @@ class Gate:
             return self._end(action, Outcome.GIVEN_UP, doubt, Result.UNPROVEN)
         if reason := self._paused():
             return Acted(action, Result.HELD, reason)
+        return self._write(action, fresh)
+
+    def _write(self, action: StoredAction, fresh: _Fresh) -> Acted | None:
+        """The PATCH, and what follows from its answer; None after a conflict."""
         ticket = fresh.ticket
-        answer = self._tracker.put_status(ticket.id, ticket.lock_version, revert.to, notify=False)
+        answer = self._tracker.put_status(ticket.id, ticket.lock_version, action.to, notify=False)
         match answer:
             case Written():
                 proof = "timestamps" if ticket.status_at else "chain"

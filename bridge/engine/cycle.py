@@ -131,7 +131,7 @@ class Cycle:
         requests: Callable[[], int] = lambda: 0,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        """``requests`` counts what went to the server so far; ``progress`` is told how many tickets of how many are read."""
+        """``requests`` counts what went to the server so far; ``progress`` is told how many of how many are read."""
         self._tracker = tracker
         self._ledger = ledger
         self._policy = policy
