@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ROOT, Bridge, World
+
+
+@pytest.fixture(autouse=True)
+def _at_the_same_time(world: World) -> None:
+    world.clock.set(datetime.now(UTC))
+
+
+def findings(bridge: Bridge) -> dict[str, tuple[str, str, str]]:
+    ran = bridge("doctor", "--json")
+    told = json.loads(ran.out)
+    assert ran.code == (0 if told["well"] else 1)
+    for check in told["checks"]:
+        assert bool(check["remedy"]) == (check["state"] != "ok"), check
+    return {check["name"]: (check["state"], check["found"], check["remedy"]) for check in told["checks"]}
+
+
+def test_all_is_well_and_nothing_is_changed(bridge: Bridge, world: World) -> None:
+    world.instance.create("ca", "client-alpha", "Bulletin en erreur")
+    found = findings(bridge)
+    assert {state for state, _, _ in found.values()} == {"ok"}
+    assert {"settings", "state_dir", "ledger", "policy", "openproject", "projects", "statuses", "roles"} <= found.keys()
+    assert list(Path().iterdir()) == []
+    assert world.server.usage.by_kind["write"] == 0
+
+
+def test_the_plain_form_names_a_remedy(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRIDGE_OPENPROJECT__API_KEY", "0" * 64)
+    ran = bridge("doctor")
+    assert ran.code == 1
+    assert "failed   openproject: " in ran.out
+    assert "\n         -> " in ran.out
+
+
+def test_missing_settings_are_findings(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BRIDGE_OPENPROJECT__URL")
+    assert findings(bridge)["settings"][0] == "failed"
+
+
+def test_a_token_file_that_others_can_read(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BRIDGE_OPENPROJECT__API_KEY")
+    token = Path("token")
+    token.write_text(world.instance.token("bridge"))
+    monkeypatch.setenv("BRIDGE_OPENPROJECT__API_KEY_FILE", "token")
+    token.chmod(0o644)
+    assert findings(bridge)["secrets"] == ("warning", "token can be read by other users", "chmod 600 token")
+    token.chmod(0o600)
+    assert "secrets" not in findings(bridge)
+
+
+def test_a_broken_policy(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("broken.yaml").write_text("policy: 1\npolicy: 2\n")
+    monkeypatch.setenv("BRIDGE_POLICY", "broken.yaml")
+    state, found, remedy = findings(bridge)["policy"]
+    assert (state, remedy) == ("failed", "bridge policy check broken.yaml")
+    assert found.startswith("broken.yaml:1:1:")
+
+
+def test_a_state_directory_that_is_none(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("BRIDGE_STATE_DIR", "file/state")
+    assert findings(bridge)["state_dir"][0] == "failed"
+
+
+def test_an_account_without_view_members(bridge: Bridge, world: World) -> None:
+    role = world.instance.role("Pont")
+    world.instance.roles[role.id] = type(role)(role.id, role.name, role.permissions - {"view_members"})
+    state, found, remedy = findings(bridge)["projects"]
+    assert state == "failed"
+    assert "client-alpha" in found
+    assert "View members" in remedy
+
+
+def test_an_account_that_is_a_member_of_nothing(bridge: Bridge, world: World) -> None:
+    for project in ("client-alpha", "client-beta"):
+        world.instance.leave(project, "bridge")
+    found = findings(bridge)
+    assert "failed" in {found[name][0] for name in ("projects", "openproject") if name in found}
+
+
+def test_a_status_that_openproject_does_not_have(bridge: Bridge, world: World) -> None:
+    world.instance.rename_status("EN COURS", "EN COURS (bis)")
+    state, found, _ = findings(bridge)["statuses"]
+    assert state == "failed"
+    assert "no status EN COURS;" in found
+
+
+def test_another_default_status(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "config/demo/instance.yaml").read_text(encoding="utf-8")
+    assert "isDefault" in text
+    for status in world.instance.statuses.values():
+        status.default = status.name == "EN COURS"
+    state, found, _ = findings(bridge)["statuses"]
+    assert state == "warning"
+    assert "new tickets start in EN COURS" in found
+
+
+def test_a_role_that_nobody_has(bridge: Bridge, world: World) -> None:
+    for person in ("sup", "dev"):
+        for project in ("client-alpha", "client-beta"):
+            world.instance.leave(project, person)
+    ran = json.loads(bridge("doctor", "--json").out)
+    roles = [check for check in ran["checks"] if check["name"] == "roles" and check["state"] == "warning"]
+    assert len(roles) == 1
+    assert "cegape" in roles[0]["found"]
+
+
+def test_clocks_that_differ(bridge: Bridge, world: World) -> None:
+    world.clock.advance(timedelta(minutes=10))
+    state, found, remedy = findings(bridge)["clock"]
+    assert state == "warning"
+    assert "+" in found
+    assert "NTP" in remedy
+
+
+def test_a_custom_field_that_is_called_like_the_status(bridge: Bridge, world: World) -> None:
+    from bridge.simulator.nouns import CustomField
+
+    world.instance.custom_fields[4] = CustomField(4, "Statut", "string")
+    world.instance.create("ca", "client-alpha", "Bulletin en erreur")
+    state, found, _ = findings(bridge)["fields"]
+    assert state == "warning"
+    assert "'Statut' in client-alpha" in found
