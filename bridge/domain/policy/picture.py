@@ -1,0 +1,564 @@
+"""A policy as pictures to put on a wall: the life of a ticket, and who may go from where to where. SVG and Mermaid.
+
+Everything shown comes from the survey, so a picture cannot say something else than the judge. SVG uses presentation
+attributes alone, so that it looks the same in a browser, in a page and on paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape, quoteattr
+
+from bridge.domain.model import PartyName, RuleId, StatusName
+from bridge.domain.policy.judging import Policy
+from bridge.domain.policy.rules import Party, Rule
+from bridge.domain.policy.survey import Answer, Pair, Survey, survey, way
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9")
+"""Okabe and Ito's, which the colour-blind can tell apart; one a party, and round again."""
+INK, GREY, LINE, PAPER = "#1d2733", "#5b6876", "#c9d1da", "#ffffff"
+FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
+
+FILL = {
+    Answer.ALLOWED: "#d5efdf",
+    Answer.ASKED: "#e4f3c6",
+    Answer.LATER: "#d7e8f7",
+    Answer.REPORTED: "#fdebc0",
+    Answer.PUT_BACK: "#f8d3cc",
+}
+STROKE = {
+    Answer.ALLOWED: "#1b7a43",
+    Answer.ASKED: "#5c7a12",
+    Answer.LATER: "#1f5f99",
+    Answer.REPORTED: "#95640a",
+    Answer.PUT_BACK: "#b3261e",
+}
+ICON = {
+    Answer.ALLOWED: "M-7 0 L-2 5 L7 -6",
+    Answer.ASKED: "M-7 -6 H7 V3 H0 L-4 7 V3 H-7 Z",
+    Answer.LATER: "M-7 -6 H7 M-7 6 H7 M-6 -6 L6 6 M6 -6 L-6 6",
+    Answer.REPORTED: "M0 -8 V2 M0 6 V7",
+    Answer.PUT_BACK: "M-6 -6 L6 6 M6 -6 L-6 6",
+}
+
+WORDS = {
+    "en": {
+        "graph": "The life of a ticket",
+        "matrix": "Who may move a ticket from where to where",
+        "from": "from",
+        "to": "to",
+        "creation": "creation",
+        "anywhere": "from anywhere",
+        "open": "from any open status",
+        "but": "from anywhere but {}",
+        "these": "from {}",
+        "after": "after {}",
+        "only at creation": "only at creation, by",
+        "nobody": "nobody enters",
+        "closes": "closes the ticket",
+        "is put back": "illegal moves are put back",
+        "is reported": "illegal moves are reported",
+        "or": " or ",
+        "arrow": "solid: a step further, by that party · dashed: the way out of a closed ticket · "
+        "the cards say all the rest",
+        Answer.ALLOWED: "allowed",
+        Answer.ASKED: "allowed if the rule's facts are there",
+        Answer.LATER: "allowed later on",
+        Answer.REPORTED: "reported",
+        Answer.PUT_BACK: "put back",
+        "rules": "The rules (the numbers in the cells)",
+        "alone": "Each cell is a move by itself: the ticket has been nowhere but in the status before it.",
+        "enforce": "enforced",
+        "observe": "observed",
+        "off": "off",
+    },
+    "fr": {
+        "graph": "La vie d'une demande",
+        "matrix": "Qui peut faire passer une demande d'où à où",
+        "from": "de",
+        "to": "vers",
+        "creation": "création",
+        "anywhere": "de partout",
+        "open": "de tout statut ouvert",
+        "but": "de partout sauf {}",
+        "these": "depuis {}",
+        "after": "après {}",
+        "only at creation": "à la création seulement, par",
+        "nobody": "personne n'y entre",
+        "closes": "clôture la demande",
+        "is put back": "ses écarts sont annulés",
+        "is reported": "ses écarts sont signalés",
+        "or": " ou ",
+        "arrow": "plein : un pas de plus, par cet acteur · tireté : la sortie d'une demande close · "
+        "les cartes disent tout le reste",
+        Answer.ALLOWED: "permis",
+        Answer.ASKED: "permis si la règle est satisfaite",
+        Answer.LATER: "permis plus tard",
+        Answer.REPORTED: "signalé",
+        Answer.PUT_BACK: "annulé",
+        "rules": "Les règles (les numéros dans les cases)",
+        "alone": "Chaque case est un changement pris seul : la demande n'a connu que le statut de départ.",
+        "enforce": "appliquée",
+        "observe": "observée",
+        "off": "inactive",
+    },
+}
+
+
+def matrix_svg(policy: Policy, language: str) -> str:
+    """One table a party: rows are where a ticket is, columns where it goes; the rules below, by number."""
+    table, words = survey(policy), WORDS[language]
+    numbers = {rule.id: number for number, rule in enumerate(policy.rules, 1)}
+    head, cell_height, gap = 190, 44, 46
+    cell_width = max(104.0, 860 / len(policy.statuses))
+    width = head + cell_width * len(policy.statuses) + 80
+    page = _Page(width)
+    page.title(policy.name, words["matrix"])
+    by_party = {
+        party.name: {(p.origin, p.target): p for p in table.pairs if p.party == party.name} for party in policy.parties
+    }
+    for number, party in enumerate(policy.parties):
+        _party_heading(page, party, number, language)
+        top = page.y
+        page.text(40 + head - 12, top + 34, f"{words['from']} ↓   {words['to']} →", 11, GREY, "end")
+        for column, status in enumerate(policy.statuses):
+            x = 40 + head + column * cell_width + cell_width / 2
+            lines = _wrapped(status, 14)
+            for row, line in enumerate(lines):
+                page.text(x, top + 38 - 14 * (len(lines) - 1 - row), line, 11, INK, "middle", bold=True)
+        top += 48
+        for row, origin in enumerate((None, *policy.statuses)):
+            y = top + row * cell_height
+            label = words["creation"] if origin is None else origin
+            page.text(
+                40 + head - 12,
+                y + cell_height / 2 + 4,
+                label,
+                11,
+                INK,
+                "end",
+                bold=origin is not None,
+                italic=origin is None,
+            )
+            for column, target in enumerate(policy.statuses):
+                x = 40 + head + column * cell_width
+                _cell(page, x, y, cell_width, cell_height, by_party[party.name].get((origin, target)), numbers, words)
+        page.y = top + (1 + len(policy.statuses)) * cell_height + gap
+    _matrix_legend(page, words)
+    _rules(page, policy.rules, numbers, language)
+    return page.svg(f"{words['matrix']} – {policy.name}")
+
+
+def graph_svg(policy: Policy, language: str) -> str:
+    """Every status as a card that says who may enter it and from where; arrows for the way of a ticket."""
+    words, table = WORDS[language], survey(policy)
+    cards = _cards(policy, table, language)
+    columns = _columns(policy, cards)
+    page = _Page(columns[-1][0].x + _CARD_WIDTH + 84)
+    page.title(policy.name, words["graph"])
+    tallest = max(sum(card.height + _ROW_GAP for card in column) for column in columns)
+    for column in columns:
+        y = page.y + (tallest - sum(card.height + _ROW_GAP for card in column)) / 2
+        for card in column:
+            card.y = y
+            y += card.height + _ROW_GAP
+    start = cards[policy.initial]
+    page.add(f'<circle cx="52" cy="{start.middle:.1f}" r="9" fill="{INK}"/>')
+    page.arrow(f"M64 {start.middle:.1f} L{start.x - 3:.1f} {start.middle:.1f}", INK)
+    _draw_links(page, _links(policy, table, cards))
+    for card in cards.values():
+        _draw_card(page, card, words)
+    page.y += tallest + 30
+    for number, party in enumerate(policy.parties):
+        page.rect(40, page.y - 12, 14, 14, _colour(number), radius=3)
+        treatment = words["is put back" if party.reverted else "is reported"]
+        page.text(62, page.y, f"{_upper(party.label[language])} – {treatment}", 13, INK)
+        page.y += 24
+    for line in _wrapped(words["arrow"], int(page.width / 8)):
+        page.text(40, page.y + 2, line, 12, GREY)
+        page.y += 18
+    return page.svg(f"{words['graph']} – {policy.name}")
+
+
+def graph_mermaid(policy: Policy, language: str) -> str:
+    """The same for tools that draw Mermaid's state diagrams: the way of a ticket, and a note a status."""
+    table = survey(policy)
+    cards = _cards(policy, table, language)
+    _columns(policy, cards)
+    ids = {status: f"s{number}" for number, status in enumerate(policy.statuses)}
+    lines = ["stateDiagram-v2", "    direction LR"]
+    lines += [f'    state "{_plain(status)}" as {ids[status]}' for status in policy.statuses]
+    lines.append(f"    [*] --> {ids[policy.initial]}")
+    for link in _links(policy, table, cards):
+        who = ", ".join(_plain(_upper(policy.party(party).label[language])) for party in link.parties)
+        lines.append(f"    {ids[link.origin.status]} --> {ids[link.target.status]} : {who}")
+    lines += [f"    {ids[status]} --> [*]" for status in policy.statuses if policy.is_closed(status)]
+    for status, card in cards.items():
+        lines.append(f"    note right of {ids[status]}")
+        lines += ["        " + _plain(" ".join(run.word for run in line)) for line in card.lines]
+        lines.append("    end note")
+    return "\n".join(lines) + "\n"
+
+
+# --- The graph ------------------------------------------------------------------------------------------------------
+
+_CARD_WIDTH, _COLUMN_GAP, _ROW_GAP, _LINE = 286, 120, 30, 17
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A word of a card; a party's name has its colour."""
+
+    word: str
+    number: int | None = None
+
+    @property
+    def width(self) -> float:
+        return len(self.word) * (7.9 if self.number is not None else 7.0) + 3.7
+
+
+@dataclass(slots=True)
+class _Card:
+    status: StatusName
+    closed: bool
+    entering: tuple[int, ...]
+    """The numbers of the parties that may enter."""
+    lines: list[list[_Run]]
+    x: float = 0
+    y: float = 0
+
+    @property
+    def height(self) -> float:
+        return 46 + _LINE * (len(self.lines) + self.closed)
+
+    @property
+    def middle(self) -> float:
+        return self.y + self.height / 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    origin: _Card
+    target: _Card
+    parties: tuple[PartyName, ...]
+    numbers: tuple[int, ...]
+    reopening: bool = False
+
+
+_POSSIBLE = (Answer.ALLOWED, Answer.ASKED, Answer.LATER)
+
+
+def _cards(policy: Policy, table: Survey, language: str) -> dict[StatusName, _Card]:
+    words = WORDS[language]
+    names = [party.label[language] for party in policy.parties]
+    cards: dict[StatusName, _Card] = {}
+    for status in policy.statuses:
+        notes: dict[str, list[int]] = {}
+        creating: list[int] = []
+        for number, party in enumerate(policy.parties):
+            entering = [
+                p for p in table.pairs if p.party == party.name and p.target == status and p.answer in _POSSIBLE
+            ]
+            if any(pair.origin is not None for pair in entering):
+                notes.setdefault(_entrance(policy, status, entering, words), []).append(number)
+            elif entering:
+                creating.append(number)
+        lines: list[list[_Run]] = []
+        for text, parties in notes.items():
+            first, *others = _listed(parties, names)
+            lines += _broken([_Run(_upper(first.word), first.number), *others, *map(_Run, text.split())])
+        if not notes:
+            text = words["only at creation" if creating else "nobody"]
+            lines += _broken([*map(_Run, text.split()), *_listed(creating, names)])
+        everybody = [number for parties in notes.values() for number in parties]
+        cards[status] = _Card(status, policy.is_closed(status), tuple(dict.fromkeys(everybody)), lines)
+    return cards
+
+
+def _listed(parties: Sequence[int], names: Sequence[str]) -> list[_Run]:
+    runs: list[_Run] = []
+    for place, number in enumerate(parties):
+        words = names[number].split()
+        comma = "," if place < len(parties) - 1 else ""
+        runs += [_Run(word + (comma if word is words[-1] else ""), number) for word in words]
+    return runs
+
+
+def _broken(runs: Sequence[_Run]) -> list[list[_Run]]:
+    lines: list[list[_Run]] = [[]]
+    for run in runs:
+        if lines[-1] and sum(one.width for one in lines[-1]) + run.width > _CARD_WIDTH - 34:
+            lines.append([])
+        lines[-1].append(run)
+    return lines
+
+
+def _entrance(policy: Policy, status: StatusName, entering: Sequence[Pair], words: Mapping[str, str]) -> str:
+    """From where a party may enter, in as few words as are true."""
+    origins = {pair.origin for pair in entering if pair.origin is not None}
+    others = [other for other in policy.statuses if other != status]
+    lacking = [other for other in others if other not in origins]
+    still_open = [other for other in others if not policy.is_closed(other)]
+    if not lacking:
+        text = words["anywhere"]
+    elif origins == set(still_open):
+        text = words["open"]
+    elif len(lacking) <= 2 and len(lacking) < len(origins):
+        text = words["but"].format(words["or"].join(lacking))
+    else:
+        text = words["these"].format(words["or"].join(other for other in others if other in origins))
+    first = sorted({needed for pair in entering for needed in pair.after}, key=policy.statuses.index)
+    if first:
+        text += ", " + words["after"].format(words["or"].join(first))
+    return text
+
+
+def _columns(policy: Policy, cards: Mapping[StatusName, _Card]) -> list[list[_Card]]:
+    """Cards by how many moves it takes to get there from the initial status; what cannot be reached comes last."""
+    distance = {status: len(way(policy, policy.initial, status)) for status in policy.statuses}
+    last = max(distance.values()) + 1
+    by_distance: dict[int, list[_Card]] = {0: [cards[policy.initial]]}
+    for status in policy.statuses:
+        if status != policy.initial:
+            by_distance.setdefault(distance[status] or last, []).append(cards[status])
+    columns = [by_distance[key] for key in sorted(by_distance)]
+    x: float = 100
+    for column in columns:
+        for card in column:
+            card.x = x
+        x += _CARD_WIDTH + _COLUMN_GAP
+    return columns
+
+
+def _links(policy: Policy, table: Survey, cards: Mapping[StatusName, _Card]) -> list[_Link]:
+    """One move further on from each status, and the ways out of closed ones where a party has but one or two."""
+    number_of = {party.name: number for number, party in enumerate(policy.parties)}
+    moves = [pair for pair in table.pairs if pair.answer in _POSSIBLE and pair.origin is not None]
+    exits: dict[tuple[PartyName, StatusName | None], int] = {}
+    for pair in moves:
+        exits[pair.party, pair.origin] = exits.get((pair.party, pair.origin), 0) + 1
+    now = [
+        pair
+        for pair in moves
+        if pair.answer is not Answer.LATER and cards[pair.origin or policy.initial].x < cards[pair.target].x
+    ]
+    reached_from_closed_alone = {pair.target for pair in now} - {
+        pair.target for pair in now if pair.origin is not None and not policy.is_closed(pair.origin)
+    }
+    found: dict[tuple[StatusName, StatusName, bool], list[PartyName]] = {}
+    for pair in moves:
+        assert pair.origin is not None
+        step = round((cards[pair.target].x - cards[pair.origin].x) / (_CARD_WIDTH + _COLUMN_GAP))
+        leaves_closed = policy.is_closed(pair.origin)
+        only_from_closed = pair.target in reached_from_closed_alone
+        if step == 1 and pair.answer is not Answer.LATER and (not leaves_closed or only_from_closed):
+            found.setdefault((pair.origin, pair.target, False), []).append(pair.party)
+        elif leaves_closed and step != 1 and exits[pair.party, pair.origin] <= 2:
+            found.setdefault((pair.origin, pair.target, True), []).append(pair.party)
+    return [
+        _Link(cards[origin], cards[target], tuple(parties), tuple(number_of[party] for party in parties), reopening)
+        for (origin, target, reopening), parties in found.items()
+    ]
+
+
+def _draw_links(page: _Page, links: Sequence[_Link]) -> None:
+    """Arrows that leave or reach one card are spread over its side, in the order of where they come from or go."""
+    leaving: dict[StatusName, list[tuple[float, int, int]]] = {}
+    reaching: dict[StatusName, list[tuple[float, int, int]]] = {}
+    for index, link in enumerate(links):
+        for number in link.numbers:
+            leaving.setdefault(link.origin.status, []).append((link.target.middle, index, number))
+            reaching.setdefault(link.target.status, []).append((link.origin.middle, index, number))
+
+    def port(card: _Card, side: dict[StatusName, list[tuple[float, int, int]]], index: int, number: int) -> float:
+        ports = [(i, n) for _, i, n in sorted(side[card.status])]
+        spread = min(14.0, (card.height - 24) / max(1, len(ports) - 1))
+        return card.middle + (ports.index((index, number)) - (len(ports) - 1) / 2) * spread
+
+    for index, link in enumerate(links):
+        for number in link.numbers:
+            y1, y2 = port(link.origin, leaving, index, number), port(link.target, reaching, index, number)
+            x1, x2 = link.origin.x + _CARD_WIDTH, link.target.x - 3
+            bend = (x1 + x2) / 2
+            if link.target.x == link.origin.x:
+                x2, bend = link.target.x + _CARD_WIDTH + 3, x1 + 56
+            elif link.target.x < link.origin.x:
+                x1, x2 = link.origin.x, link.target.x + _CARD_WIDTH + 3
+                bend = (x1 + x2) / 2
+            path = f"M{x1:.1f} {y1:.1f} C{bend:.1f} {y1:.1f} {bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
+            page.arrow(path, _colour(number), dashed=link.reopening)
+
+
+def _draw_card(page: _Page, card: _Card, words: Mapping[str, str]) -> None:
+    page.rect(card.x, card.y, _CARD_WIDTH, card.height, PAPER, stroke=INK if card.closed else LINE, radius=8)
+    if card.closed:
+        page.rect(card.x + 3, card.y + 3, _CARD_WIDTH - 6, card.height - 6, "none", stroke=INK, radius=6)
+    colours = card.entering or (-1,)
+    stripe = (card.height - 16) / len(colours)
+    for row, number in enumerate(colours):
+        page.rect(card.x + 8, card.y + 8 + row * stripe, 6, stripe, _colour(number))
+    page.text(card.x + 24, card.y + 28, card.status, 15, INK, bold=True)
+    y = card.y + 49
+    for line in card.lines:
+        words_of_line = " ".join(
+            escape(run.word)
+            if run.number is None
+            else f'<tspan fill="{_colour(run.number)}" font-weight="bold">{escape(run.word)}</tspan>'
+            for run in line
+        )
+        page.add(f'<text x="{card.x + 24:.1f}" y="{y:.1f}" font-size="11.5" fill="{GREY}">{words_of_line}</text>')
+        y += _LINE
+    if card.closed:
+        page.text(card.x + 24, y, words["closes"], 11.5, INK, italic=True)
+
+
+# --- The matrix -----------------------------------------------------------------------------------------------------
+
+
+def _party_heading(page: _Page, party: Party, number: int, language: str) -> None:
+    page.rect(40, page.y - 17, 6, 24, _colour(number))
+    page.text(56, page.y + 1, _upper(party.label[language]), 18, INK, bold=True)
+    treatment = WORDS[language]["is put back" if party.reverted else "is reported"]
+    page.text(66 + 12.5 * len(party.label[language]), page.y + 1, treatment, 12, GREY)
+    page.y += 14
+
+
+def _cell(
+    page: _Page,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    pair: Pair | None,
+    numbers: dict[RuleId, int],
+    words: Mapping[str, str],
+) -> None:
+    if pair is None:
+        page.rect(x + 1.5, y + 1.5, width - 3, height - 3, "#eef1f4", radius=4)
+        return
+    told = ", ".join(map(str, sorted(numbers[rule] for rule in (*pair.objecting, *pair.asking))))
+    lines = _wrapped(told, int((width - 50) / 7.4))
+    title = f"{pair.origin or words['creation']} → {pair.target}: {words[pair.answer]} {told}".strip()
+    page.add(f"<g><title>{escape(title)}</title>")
+    page.rect(x + 1.5, y + 1.5, width - 3, height - 3, FILL[pair.answer], radius=4)
+    page.icon(x + (width / 2 if not told else 26), y + height / 2, pair.answer)
+    for row, line in enumerate(lines if told else ()):
+        below = (row - (len(lines) - 1) / 2) * 14
+        page.text(x + 44, y + height / 2 + 4 + below, line, 12, STROKE[pair.answer], bold=True)
+    page.add("</g>")
+
+
+def _matrix_legend(page: _Page, words: Mapping[str, str]) -> None:
+    x: float = 40
+    for answer in Answer:
+        needed = 42 + 7.4 * len(words[answer]) + 28
+        if x + needed > page.width:
+            x, page.y = 40, page.y + 36
+        page.rect(x, page.y - 18, 34, 26, FILL[answer], radius=4)
+        page.icon(x + 17, page.y - 5, answer)
+        page.text(x + 42, page.y, words[answer], 12, INK)
+        x += needed
+    page.text(40, page.y + 28, words["alone"], 12, GREY)
+    page.y += 66
+
+
+def _rules(page: _Page, rules: Iterable[Rule], numbers: dict[RuleId, int], language: str) -> None:
+    page.text(40, page.y, WORDS[language]["rules"], 15, INK, bold=True)
+    page.y += 26
+    for rule in rules:
+        page.text(64, page.y, str(numbers[rule.id]), 12, INK, "end", bold=True)
+        page.text(76, page.y, f"{rule.sentence[language]}  ({WORDS[language][rule.mode]})", 12, INK)
+        page.y += 21
+
+
+# --- SVG ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Page:
+    width: float
+    y: float = 0
+    parts: list[str] = field(default_factory=list)
+    heads: set[str] = field(default_factory=set)
+
+    def title(self, name: str, title: str) -> None:
+        self.text(40, 56, title, 28, INK, bold=True)
+        self.text(40, 82, name, 14, GREY)
+        self.y = 128
+
+    def add(self, part: str) -> None:
+        self.parts.append(part)
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float,
+        fill: str,
+        anchor: str = "start",
+        *,
+        bold: bool = False,
+        italic: bool = False,
+    ) -> None:
+        style = (' font-weight="bold"' if bold else "") + (' font-style="italic"' if italic else "")
+        where = "" if anchor == "start" else f' text-anchor="{anchor}"'
+        self.add(f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}"{where}{style}>{escape(text)}</text>')
+
+    def rect(
+        self, x: float, y: float, width: float, height: float, fill: str, *, stroke: str = "", radius: float = 0
+    ) -> None:
+        line = f' stroke="{stroke}" stroke-width="1.5"' if stroke else ""
+        where = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+        self.add(f'<rect {where} rx="{radius}" fill="{fill}"{line}/>')
+
+    def icon(self, x: float, y: float, answer: Answer) -> None:
+        self.add(
+            f'<path transform="translate({x:.1f} {y:.1f})" d="{ICON[answer]}" fill="none" stroke="{STROKE[answer]}" '
+            'stroke-width="2.6" stroke-linecap="round" stroke-linejoin="round"/>'
+        )
+
+    def arrow(self, path: str, colour: str, *, dashed: bool = False) -> None:
+        self.heads.add(colour)
+        dash = ' stroke-dasharray="7 5"' if dashed else ""
+        self.add(
+            f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2.4"{dash} '
+            f'marker-end="url(#head-{colour[1:]})"/>'
+        )
+
+    def svg(self, label: str) -> str:
+        markers = "".join(
+            f'<marker id="head-{colour[1:]}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
+            f'orient="auto"><path d="M0 0 L10 5 L0 10 z" fill="{colour}"/></marker>'
+            for colour in sorted(self.heads)
+        )
+        height = self.y + 24
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label={quoteattr(label)} '
+            f'viewBox="0 0 {self.width:.0f} {height:.0f}" width="{self.width:.0f}" height="{height:.0f}" '
+            f'font-family="{FONT}">\n<title>{escape(label)}</title>\n<defs>{markers}</defs>\n'
+            f'<rect width="100%" height="100%" fill="#f6f8fa"/>\n' + "\n".join(self.parts) + "\n</svg>\n"
+        )
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)] if number >= 0 else "#9aa5b1"
+
+
+def _upper(label: str) -> str:
+    return label[:1].upper() + label[1:]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def _plain(text: str) -> str:
+    """Without what means something to Mermaid."""
+    return text.replace('"', "'").replace(":", " ").replace(";", ",").replace("#", "")
