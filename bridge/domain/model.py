@@ -114,6 +114,8 @@ class Ticket:
     updated_at: datetime
     schema: str
     """``<project>-<type>``, the key of the ticket's schema."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Custom fields by their key (``customField4``), as text; empty where nothing is filled in."""
     status_at: Mapping[datetime, StatusId | None] = field(default_factory=dict)
     """Status id at each past instant that was asked for (contract A.4); None where the ticket did not exist yet."""
 

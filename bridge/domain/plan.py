@@ -40,6 +40,16 @@ The gate still proves it by the lockVersion before it acts."""
 
 
 @dataclass(frozen=True, slots=True)
+class Present:
+    """What a ticket is like now. Only fit to judge the last move by: nobody can tell what it was like before."""
+
+    assignee: str
+    """The person's number as text; empty for nobody."""
+    fields: Mapping[str, str]
+    """Custom fields by label."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """Everything besides the timeline that the judgement of one ticket may use."""
 
@@ -56,6 +66,8 @@ class Scene:
     """When each rule began to be enforced in this ticket's project; a rule that is missing here is only observed."""
     project: str = ""
     type: str = ""
+    present: Present | None = None
+    """None when the ticket itself was not read."""
     saves_creation_twice: bool = False
     """True for servers like 15.4 (contract A.3)."""
 
@@ -152,6 +164,7 @@ def _judge(
         return Judged(change, Undecided("the policy does not know this status"), who.party)
     if change.origin is not None and change.target == lawful and change.origin != lawful:
         return Judged(change, Allowed("puts the ticket back where it legally was"), who.party)
+    present = scene.present if change is timeline.changes[-1] else None
     move = Move(
         party=who.party,
         origin=origin,
@@ -165,15 +178,26 @@ def _judge(
         ticket=timeline.work_package,
         comments=_comments_near(change, timeline, scene),
         maybe_merged=change.maybe_merged,
+        author=_author(timeline),
+        assignee=present.assignee if present is not None else None,
+        fields=present.fields if present is not None else None,
         movers=movers,
     )
     verdict = judge(move, scene.policy)
     if isinstance(verdict, Illegal) and _merged(change, scene):
         start = origin if origin is not None else scene.policy.initial
         seen = visited if origin is not None else frozenset({start})
-        if scene.policy.legal_path(who.party, start, target, seen):
+        if scene.policy.legal_path(
+            who.party, start, target, seen, project=scene.project, type=scene.type, at=change.latest
+        ):
             verdict = Allowed("the benefit of the doubt: OpenProject merged several moves, and there is a legal way")
     return Judged(change, verdict, who.party)
+
+
+def _author(timeline: Timeline) -> str | None:
+    """Who created the ticket; None when no activity shows it."""
+    first = timeline.changes[0]
+    return str(first.actor) if first.kind is Kind.CREATION and first.actor is not None else None
 
 
 def _merged(change: StatusChange, scene: Scene) -> bool:

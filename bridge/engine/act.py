@@ -84,7 +84,6 @@ class Gate:
         *,
         mode: Mode,
         paused: Callable[[], str | None],
-        fields_like_status: Callable[[str], Sequence[str]],
         clock: Callable[[], datetime],
     ) -> None:
         """``paused`` gives the reason of a pause, and is asked before every write."""
@@ -93,7 +92,6 @@ class Gate:
         self._judge = judge
         self._mode = mode
         self._paused = paused
-        self._fields_like_status = fields_like_status
         self._clock = clock
         self._done = 0
 
@@ -192,13 +190,13 @@ class Gate:
         ticket = self._tracker.ticket(place.work_package, instants)
         if isinstance(ticket, Missing):
             return None
-        if self._fields_like_status(ticket.schema):
+        if self._tracker.status_like_fields(ticket.schema):
             self._judge.ambiguous.add(ticket.project)
         activities = self._tracker.activities(place.work_package)
         if isinstance(activities, Missing):
             return None
         listed = Listed(ticket.id, ticket.project, ticket.status, ticket.type)
-        (ruling,) = self._judge.take([Read(listed, activities)])
+        (ruling,) = self._judge.take([Read(listed, activities, ticket)])
         course = ruling.course
         return _Fresh(ticket, activities, course)
 
@@ -255,11 +253,15 @@ class Gate:
         judge, policy = self._judge, self._judge.policy
         judged = next(j for j in course.judged if j.change.key == action.change)
         project = judge.identifiers.get(action.project, str(action.project))
+        place = judge.place(action.work_package)
+        type_ = place.type if place is not None else ""
         language = policy.language(project)
         verdict = judged.verdict
         to = judge.spelling[action.to]
         objection = verdict.objections[0] if isinstance(verdict, Illegal) else None
-        alternatives = policy.alternatives(judged.party, to, course.visited, project=project) if judged.party else ()
+        alternatives = (
+            policy.alternatives(judged.party, to, course.visited, project=project, type=type_) if judged.party else ()
+        )
         return render(
             Explanation(
                 language=language,

@@ -7,7 +7,7 @@ watermark moves only after the last of them. Whatever was cut off is listed agai
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -28,7 +28,7 @@ from bridge.domain.plan import breaker
 from bridge.domain.policy import Policy
 from bridge.engine import poll
 from bridge.engine.act import Acted, Gate, Result
-from bridge.engine.judge import Judge, Place, Ruling
+from bridge.engine.judge import PRESENT, Judge, Place, Ruling
 from bridge.errors import SkipItem
 from bridge.openproject.tracker import Missing, Server, Tracker
 from bridge.store.ledger import KnownTicket, Ledger
@@ -130,8 +130,12 @@ class Cycle:
         brake: Brake,
         requests: Callable[[], int] = lambda: 0,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        pool: Executor | None = None,
     ) -> None:
-        """``requests`` counts what went to the server so far; ``progress`` is told how many of how many are read."""
+        """``requests`` counts what went to the server so far; ``progress`` is told how many of how many are read.
+
+        ``pool`` is where activities are read: by default as many threads as ``options`` allow connections.
+        """
         self._tracker = tracker
         self._ledger = ledger
         self._policy = policy
@@ -140,7 +144,7 @@ class Cycle:
         self._brake = brake
         self._requests = requests
         self._progress = progress
-        self._pool = ThreadPoolExecutor(options.connections, thread_name_prefix="read")
+        self._pool = pool or ThreadPoolExecutor(options.connections, thread_name_prefix="read")
         self._server: Server | None = None
         self._probed_at: datetime | None = None
         self._snapshot_at: datetime | None = None
@@ -148,7 +152,6 @@ class Cycle:
         """The server's clock minus ours, as of the last answer that told it."""
         self._roles_show: datetime | None = None
         """Everything that happened until then is in the last reading of the memberships."""
-        self._fields: dict[str, tuple[str, ...]] = {}
         self._server_tells_time = False
         self._names_asked: set[str] = set()
         """Names that no status has, though the server was asked: custom fields that carry the status' label."""
@@ -181,7 +184,7 @@ class Cycle:
         judge = self._convene(server, found.server_time)
         rulings: list[Ruling] = []
         unreadable = gone = read = 0
-        for batch in poll.read(self._tracker, found.due, self._pool):
+        for batch in poll.read(self._tracker, found.due, self._pool, with_tickets=self._needs_tickets(server)):
             reads = [one for one in batch if isinstance(one, poll.Read)]
             for one in reads:
                 self._unfinished.pop(one.listed.id, None)
@@ -233,13 +236,17 @@ class Cycle:
             self._ledger.observe_types(server.types, now)
             self._ledger.observe_people({server.user: server.user_name}, now)
         self._server, self._probed_at = server, self._clock()
-        self._fields.clear()
         self._names_asked.clear()
         self._strangers.clear()
         return server
 
     def _server_now(self) -> datetime:
         return self._clock() + self._ahead
+
+    def _needs_tickets(self, server: Server) -> bool:
+        """Whether the policy asks for what neither lists nor activities tell."""
+        asked = self._policy.asks_for
+        return bool(asked & PRESENT) or ("type" in asked and not server.select_type)
 
     # --- Polling ----------------------------------------------------------------------------------------------------
 
@@ -251,12 +258,17 @@ class Cycle:
     def _find(self, known: dict[WorkPackageId, KnownTicket] | None, hint: tuple[WorkPackageId, ...]) -> poll.Found:
         if hint:
             return poll.hinted(self._tracker, hint, self._server_now())
+        watermark = self._ledger.watermark()
+        touched = (
+            None
+            if watermark is None
+            else poll.window(self._tracker, watermark, self._options.overlap, self._unfinished.values())
+        )
         if known is not None:
-            found = poll.snapshot(self._tracker, known)
+            found = poll.snapshot(self._tracker, known, touched)
         else:
-            watermark = self._ledger.watermark()
-            assert watermark is not None  # no watermark makes a snapshot due
-            found = poll.window(self._tracker, watermark, self._options.overlap, self._unfinished.values())
+            assert touched is not None  # no watermark makes a snapshot due
+            found = touched
         if found.server_time_known:
             self._server_tells_time = True
             self._ahead = found.server_time - self._clock()
@@ -335,6 +347,7 @@ class Cycle:
             mode=self._options.mode,
             names=self._ledger.status_names(),
             enforcement={},
+            labels=self._tracker.field_labels,
             identifiers={project.id: project.identifier for project in server.projects},
             ambiguous=self._ambiguous,
         )
@@ -389,7 +402,6 @@ class Cycle:
             judge,
             mode=self._options.mode,
             paused=self._paused,
-            fields_like_status=self._fields_like_status,
             clock=self._server_now,
         )
         for ruling in planned:
@@ -424,11 +436,6 @@ class Cycle:
         statuses = self._server.statuses if self._server is not None else ()
         is_open = any(status.id == ticket.status and not status.is_closed for status in statuses)
         return "" if is_open else f"the control ticket {work_package} is closed"
-
-    def _fields_like_status(self, schema: str) -> Sequence[str]:
-        if schema not in self._fields:
-            self._fields[schema] = self._tracker.status_like_fields(schema)
-        return self._fields[schema]
 
     def _note(self, report: CycleReport, missed: int) -> None:
         """One entry for a cycle in which something happened, and for cycles that were missed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,12 +20,13 @@ from bridge.domain.model import (
     StatusChange,
     StatusId,
     StatusName,
+    Ticket,
     Timeline,
     Undecided,
     UserId,
     WorkPackageId,
 )
-from bridge.domain.plan import Course, Scene, follow
+from bridge.domain.plan import Course, Present, Scene, follow
 from bridge.domain.policy import Policy
 from bridge.domain.standing import Standing, standing
 from bridge.domain.timeline import derive
@@ -36,6 +37,9 @@ from bridge.openproject.tracker import ActivityReading, Server
 from bridge.store.ledger import Decision, Ledger, StatusNames, StoredDecision, TicketReading
 from bridge.store.schema import EntryKind
 
+PRESENT = frozenset({"assignee", "fields"})
+"""What a policy may ask for that only the ticket itself tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -45,6 +49,8 @@ class Place:
     project: ProjectId
     status: StatusId | None = None
     type: str = ""
+    present: Present | None = None
+    """What only the ticket itself tells; None when it was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,8 @@ class Judge:
     mode: Mode
     names: StatusNames
     enforcement: Mapping[tuple[RuleId, ProjectId], datetime]
+    labels: Callable[[str], Mapping[str, str]]
+    """Labels of the custom fields in a schema, by key."""
     identifiers: Mapping[ProjectId, str]
     ambiguous: set[ProjectId] = field(default_factory=set)
     """Projects in which a custom field is known to carry the status' label."""
@@ -108,7 +116,7 @@ class Judge:
             )
             return [
                 self.rule_on(
-                    self._place(read.listed),
+                    self._place(read.listed, read.ticket),
                     [a.activity for a in read.activities]
                     if known is not None and read.listed.id not in known
                     else None,
@@ -147,9 +155,15 @@ class Judge:
         """Forget what is known of roles: they have been read again."""
         self._spells.clear()
 
-    def _place(self, listed: Listed) -> Place:
-        type_name = self.server.types.get(listed.type, "") if listed.type is not None else ""
-        return Place(listed.id, listed.project, listed.status, type_name)
+    def _place(self, listed: Listed, ticket: Ticket | None = None) -> Place:
+        type_id = ticket.type if ticket is not None else listed.type
+        type_name = self.server.types.get(type_id, "") if type_id is not None else ""
+        present = None
+        if ticket is not None and self.policy.asks_for & PRESENT:
+            labels = self.labels(ticket.schema) if "fields" in self.policy.asks_for else {}
+            fields = {labels[key]: value for key, value in ticket.fields.items() if key in labels}
+            present = Present("" if ticket.assignee is None else str(ticket.assignee), fields)
+        return Place(listed.id, listed.project, listed.status, type_name, present)
 
     def _timeline(self, place: Place, activities: Sequence[Activity] | None = None) -> Timeline:
         if activities is None:
@@ -177,6 +191,7 @@ class Judge:
             enforced_since=enforced if self.mode is Mode.ENFORCE else {},
             project=self.identifiers.get(place.project, str(place.project)),
             type=place.type,
+            present=place.present,
             saves_creation_twice=not self.server.select_status,
         )
 

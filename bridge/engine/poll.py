@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bridge.domain.model import Listed, ProjectId, WorkPackageId
+from bridge.domain.model import Listed, ProjectId, Ticket, WorkPackageId
 from bridge.errors import SkipItem
 from bridge.openproject.tracker import ActivityReading, Missing, Tracker
 from bridge.store.ledger import KnownTicket
@@ -44,6 +44,8 @@ class Read:
 
     listed: Listed
     activities: tuple[ActivityReading, ...]
+    ticket: Ticket | None = None
+    """The ticket itself, read with them where the policy asks for what only it tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,19 @@ def hinted(tracker: Tracker, hint: Iterable[WorkPackageId], now: datetime) -> Fo
     return Found(now, False, len(due), due)
 
 
-def snapshot(tracker: Tracker, known: Mapping[WorkPackageId, KnownTicket]) -> Found:
-    """Every visible ticket against what is known: new, changed, come back, or no longer listed."""
+def snapshot(tracker: Tracker, known: Mapping[WorkPackageId, KnownTicket], touched: Found | None) -> Found:
+    """Every visible ticket against what is known: new, changed, come back, or no longer listed.
+
+    ``touched`` is the window of the same cycle; None when there is no watermark yet. A snapshot alone would not show
+    comments, nor a ticket that was moved and moved back.
+    """
     listing = tracker.status_snapshot()
-    due = tuple(ticket for ticket in listing.tickets if _differs(ticket, known.get(ticket.id)))
+    in_window = {ticket.id for ticket in touched.due} if touched is not None else frozenset()
+    due = tuple(t for t in listing.tickets if t.id in in_window or _differs(t, known.get(t.id)))
     seen = {ticket.id for ticket in listing.tickets}
     unlisted = tuple(id_ for id_, ticket in known.items() if id_ not in seen and not ticket.vanished)
-    return Found(listing.server_time, listing.server_time_known, len(listing.tickets), due, unlisted)
+    first = touched or listing
+    return Found(first.server_time, first.server_time_known, len(listing.tickets), due, unlisted)
 
 
 def _differs(ticket: Listed, known: KnownTicket | None) -> bool:
@@ -91,17 +99,23 @@ def _differs(ticket: Listed, known: KnownTicket | None) -> bool:
     return ticket.status is not None and known.status != ticket.status
 
 
-def read(tracker: Tracker, due: Sequence[Listed], pool: Executor) -> Iterator[list[Read | Gone | Unreadable]]:
-    """The activities of each ticket, in batches, over as many connections as the pool has threads."""
+def read(
+    tracker: Tracker, due: Sequence[Listed], pool: Executor, *, with_tickets: bool = False
+) -> Iterator[list[Read | Gone | Unreadable]]:
+    """The activities of each ticket, in batches, over as many connections as the pool has threads.
+
+    ``with_tickets`` reads the ticket itself as well, which costs the server three times as much (contract A.1).
+    """
 
     def one(listed: Listed) -> Read | Gone | Unreadable:
         try:
             activities = tracker.activities(listed.id)
+            ticket = tracker.ticket(listed.id) if with_tickets else None
         except SkipItem as error:
             return Unreadable(listed, str(error))
-        if isinstance(activities, Missing):
+        if isinstance(activities, Missing) or isinstance(ticket, Missing):
             return Gone(listed.id, "the server no longer shows it")
-        return Read(listed, activities)
+        return Read(listed, activities, ticket)
 
     for start in range(0, len(due), BATCH):
         yield list(pool.map(one, due[start : start + BATCH]))

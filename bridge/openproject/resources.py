@@ -7,7 +7,7 @@ activity there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -267,8 +267,34 @@ def ticket(hal: object, at: Sequence[datetime] = ()) -> Ticket:
         created_at=_time(hal, "createdAt"),
         updated_at=_time(hal, "updatedAt"),
         schema=schema.rpartition("/")[2],
+        fields=_custom_fields(hal, links),
         status_at=_past(hal, status, at) if at else {},
     )
+
+
+CUSTOM_FIELD = "customField"
+
+
+def _custom_fields(hal: object, links: Mapping[str, object]) -> dict[str, str]:
+    """Values as a person reads them: those of lists and people are links with titles, the others stand in the body."""
+    body = hal if isinstance(hal, dict) else {}
+    values = [(key, value) for key, value in (*body.items(), *links.items()) if key.startswith(CUSTOM_FIELD)]
+    return {key: ", ".join(_texts(value)) for key, value in values}
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case None | "":
+            return
+        case list():
+            for one in value:
+                yield from _texts(one)
+        case {"raw": text} | {"title": text}:
+            yield from _texts(text)
+        case dict():
+            return
+        case _:
+            yield str(value)
 
 
 def _past(hal: object, status: StatusId, at: Sequence[datetime]) -> dict[datetime, StatusId | None]:
@@ -363,11 +389,11 @@ def membership(hal: object) -> Membership | None:
     )
 
 
-def custom_field_names(hal: object) -> Iterable[str]:
-    """The names of the custom fields in a work package schema."""
+def custom_field_labels(hal: object) -> dict[str, str]:
+    """The labels of the custom fields in a work package schema, by key."""
     if _get(hal, "_type", str) != "Schema" or not isinstance(hal, dict):
         raise Malformed("'_type' is not a schema's")
-    return [_get(field, "name", str) for key, field in hal.items() if key.startswith("customField")]
+    return {key: _get(field, "name", str) for key, field in hal.items() if key.startswith(CUSTOM_FIELD)}
 
 
 def error(hal: object) -> ApiError:

@@ -133,6 +133,7 @@ class Tracker:
         self._client = client
         self._select_page = select_page
         self._server: Server | None = None
+        self._labels: dict[str, Mapping[str, str]] = {}
 
     # --- Getting to know --------------------------------------------------------------------------------------------
 
@@ -148,6 +149,7 @@ class Tracker:
             if self._server is None:
                 raise ConfigError(str(error)) from error
             raise
+        self._labels.clear()
         return self._server
 
     @property
@@ -425,12 +427,19 @@ class Tracker:
                 raise resources.Malformed("'id' is another user's")
         return person.name
 
+    def field_labels(self, schema: str) -> Mapping[str, str]:
+        """The labels of the custom fields in that schema, by key. Asked for once between two probes."""
+        labels = self._labels.get(schema)
+        if labels is None:
+            answer = self._client.get(f"/work_packages/schemas/{schema}")
+            with _reading(f"schema {schema}"):
+                labels = resources.custom_field_labels(_granted(answer, f"schema {schema}", SkipItem))
+            self._labels[schema] = labels
+        return labels
+
     def status_like_fields(self, schema: str) -> tuple[str, ...]:
         """Names of custom fields in that schema whose lines cannot be told from the status' (contract A.3)."""
-        answer = self._client.get(f"/work_packages/schemas/{schema}")
-        with _reading(f"schema {schema}"):
-            body = _granted(answer, f"schema {schema}", SkipItem)
-            return tuple(name for name in resources.custom_field_names(body) if activity_text.is_status_label(name))
+        return tuple(name for name in self.field_labels(schema).values() if activity_text.is_status_label(name))
 
 
 _ALL: Sequence[object] = ({"status": {"operator": "*", "values": []}},)

@@ -231,7 +231,7 @@ def test_recorded_memberships_are_read_without_loss() -> None:
 
 def test_the_schema_tells_of_the_custom_field_that_carries_the_status_label() -> None:
     for where, hal in SCHEMAS:
-        names = list(resources.custom_field_names(hal))
+        names = list(resources.custom_field_labels(hal).values())
         assert names == ["Statut", "Motif de rejet", "Notes internes"], where
         assert [name for name in names if activity_text.is_status_label(name)] == ["Statut"], where
 
@@ -266,7 +266,7 @@ READERS: list[tuple[Callable[[Any], object], list[Recorded]]] = [
     (resources.project, PROJECTS),
     (resources.person, PEOPLE),
     (resources.membership, MEMBERSHIPS),
-    (resources.custom_field_names, SCHEMAS),
+    (resources.custom_field_labels, SCHEMAS),
     (resources.elements, matching(r"/activities\?")),
     (resources.root_user, matching(r" GET /api/v3\?")),
 ]
