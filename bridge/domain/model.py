@@ -326,6 +326,8 @@ class Judged:
     """None when unknown, or when the bridge itself made the move."""
     own: bool = False
     """True when the bridge's own account made the move: recorded, never judged."""
+    visited: frozenset[StatusName] = frozenset()
+    """What the verdict took the ticket to have visited since it was last opened."""
 
 
 # --- What to do -----------------------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ def _judge(
             who.party, start, target, seen, project=scene.project, type=scene.type, at=change.latest
         ):
             verdict = Allowed("the benefit of the doubt: OpenProject merged several moves, and there is a legal way")
-    return Judged(change, verdict, who.party)
+    return Judged(change, verdict, who.party, visited=visited)
 
 
 def _author(timeline: Timeline) -> str | None:

@@ -9,7 +9,7 @@ the marker in its comment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -24,11 +24,12 @@ from bridge.domain.model import (
     Undecided,
 )
 from bridge.domain.plan import HOUR, Course, guard
+from bridge.domain.policy.rules import Reminder
 from bridge.engine.explanation import Explanation, marker, render
 from bridge.engine.judge import Judge, Place, Ruling
 from bridge.engine.poll import Read
 from bridge.openproject.tracker import ActivityReading, Conflict, Missing, Refused, Tracker, Written
-from bridge.store.ledger import Intent, Ledger, Outcome, StoredAction
+from bridge.store.ledger import Intent, Ledger, Outcome, Standing, StoredAction
 
 TRIES = 3
 """Conflicts in a row after which a ticket is left to the next cycle: somebody is working on it right now."""
@@ -128,6 +129,28 @@ class Gate:
             if acted is not None:
                 return acted
         return Acted(action, Result.BUSY, f"{TRIES} conflicts in a row: somebody is working on the ticket")
+
+    def remind(self, standing: Standing, reminder: Reminder) -> bool:
+        """Write a reminder once for as long as the ticket stands there. True when it is written, or was before.
+
+        The marker in the ticket is what makes it once; only a comment is written, so nothing has to be intended first.
+        """
+        ticket = self._tracker.ticket(standing.work_package)
+        activities = self._tracker.activities(standing.work_package)
+        if isinstance(ticket, Missing) or isinstance(activities, Missing) or ticket.status != standing.status:
+            return False
+        sign = marker(f"{reminder.id}:{standing.decision}")
+        if self._is_signed(activities, sign):
+            return True
+        if self._paused():
+            return False
+        language = self._judge.policy.language(self._judge.identifiers.get(standing.project, ""))
+        answer = self._tracker.comment(standing.work_package, f"{reminder.sentence[language]}\n\n{sign}")
+        return not isinstance(answer, Refused | Missing)
+
+    def _is_signed(self, activities: Iterable[ActivityReading], sign: str) -> bool:
+        own = self._judge.server.user
+        return any(a.activity.user == own and sign in a.activity.comment for a in activities)
 
     def _held(self, action: StoredAction) -> str | None:
         if self._mode is not Mode.ENFORCE:
@@ -235,8 +258,7 @@ class Gate:
     def _explain(self, action: StoredAction, fresh: _Fresh) -> Acted:
         """The comment, unless its marker is there already."""
         sign = marker(action.decision)
-        own = self._judge.server.user
-        if not any(a.activity.user == own and sign in a.activity.comment for a in fresh.activities):
+        if not self._is_signed(fresh.activities, sign):
             answer = self._tracker.comment(action.work_package, self._text(action, fresh.course))
             if isinstance(answer, Refused):
                 detail = f"put back, but the explanation was refused: {answer.identifier} {answer.message}"

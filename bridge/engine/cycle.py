@@ -26,12 +26,13 @@ from bridge.domain.model import (
 )
 from bridge.domain.plan import breaker
 from bridge.domain.policy import Policy
+from bridge.domain.policy.rules import Reminder
 from bridge.engine import poll
 from bridge.engine.act import Acted, Gate, Result
 from bridge.engine.judge import PRESENT, Judge, Place, Ruling
 from bridge.errors import SkipItem
 from bridge.openproject.tracker import Missing, Server, Tracker
-from bridge.store.ledger import KnownTicket, Ledger
+from bridge.store.ledger import KnownTicket, Ledger, Standing
 from bridge.store.schema import EntryKind
 
 UNCERTAIN_CLOCK = timedelta(seconds=90)
@@ -196,7 +197,10 @@ class Cycle:
         if known is not None:
             gone += self._vanish(self._confirm(found, known))
         rulings += [judge.rule_on(place) for place in self._due_reviews(judge)]
-        tripped, acted = self._act(judge, rulings)
+        gate = self._gate(judge)
+        tripped, acted = self._act(gate, rulings)
+        if known is not None:
+            self._remind(gate, judge)
         if not hint:
             self._ledger.observe([], at=judge.now, watermark=found.server_time)
             if known is not None:
@@ -389,14 +393,9 @@ class Cycle:
 
     # --- Acting -----------------------------------------------------------------------------------------------------
 
-    def _act(self, judge: Judge, rulings: Sequence[Ruling]) -> tuple[str | None, tuple[Acted, ...]]:
-        planned = [ruling for ruling in rulings if ruling.course.revert is not None]
-        moves = sum(not isinstance(j.verdict, Undecided) and not j.own for ruling in rulings for j in ruling.fresh)
-        fresh = sum(any(j.change.key == _planned(ruling) for j in ruling.fresh) for ruling in planned)
-        tripped = breaker(moves, fresh, self._policy.limits) if self._options.mode is Mode.ENFORCE else None
-        if tripped is not None:
-            self._brake.begin(f"circuit breaker: {tripped}")
-        gate = Gate(
+    def _gate(self, judge: Judge) -> Gate:
+        self._control = None
+        return Gate(
             self._tracker,
             self._ledger,
             judge,
@@ -404,16 +403,50 @@ class Cycle:
             paused=self._paused,
             clock=self._server_now,
         )
+
+    def _act(self, gate: Gate, rulings: Sequence[Ruling]) -> tuple[str | None, tuple[Acted, ...]]:
+        planned = [ruling for ruling in rulings if ruling.course.revert is not None]
+        moves = sum(not isinstance(j.verdict, Undecided) and not j.own for ruling in rulings for j in ruling.fresh)
+        fresh = sum(any(j.change.key == _planned(ruling) for j in ruling.fresh) for ruling in planned)
+        tripped = breaker(moves, fresh, self._policy.limits) if self._options.mode is Mode.ENFORCE else None
+        if tripped is not None:
+            self._brake.begin(f"circuit breaker: {tripped}")
         for ruling in planned:
             gate.intend(ruling)
         acted = []
-        self._control = None
         for action in self._ledger.open_actions():
             try:
                 acted.append(gate.finish(action))
             except SkipItem as error:
                 acted.append(Acted(action, Result.HELD, str(error)))
         return tripped, tuple(acted)
+
+    def _remind(self, gate: Gate, judge: Judge) -> None:
+        """Comments that the policy wants where a ticket stands for long; looked for with each snapshot."""
+        reminders = {status for reminder in self._policy.reminders for status in reminder.statuses}
+        written = 0
+        for standing in self._ledger.standing(reminders) if reminders else ():
+            project = judge.identifiers.get(standing.project, "")
+            due = self._policy.due_reminders(
+                standing.name, standing.since, judge.now, project=project, type=standing.type
+            )
+            noted = self._ledger.events(EntryKind.REMINDER, standing.work_package) if due else ()
+            for reminder in due:
+                fact = {"reminder": reminder.id, "decision": standing.decision}
+                if written >= self._policy.limits.reverts_per_cycle or any(fact.items() <= n.items() for n in noted):
+                    continue
+                writes = reminder.mode is Mode.ENFORCE and self._options.mode is Mode.ENFORCE
+                if writes and not self._reminded(gate, standing, reminder):
+                    continue
+                payload = fact | {"written": writes}
+                self._ledger.record(EntryKind.REMINDER, payload, judge.now, standing.work_package)
+                written += writes
+
+    def _reminded(self, gate: Gate, standing: Standing, reminder: Reminder) -> bool:
+        try:
+            return gate.remind(standing, reminder)
+        except SkipItem:
+            return False
 
     def _paused(self) -> str | None:
         """The brake, and the control ticket, which is asked for once a cycle and only when there is something to do."""

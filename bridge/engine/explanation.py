@@ -31,9 +31,9 @@ class Explanation:
     decision: DecisionId
 
 
-def marker(decision: DecisionId) -> str:
-    """An HTML comment survives in ``comment.raw`` and does not show (contract A.6)."""
-    return f"<!-- bridge:{decision} -->"
+def marker(what: str) -> str:
+    """What a comment of the bridge is found by again: it survives in ``comment.raw`` and does not show (A.6)."""
+    return f"<!-- bridge:{what} -->"
 
 
 def render(explanation: Explanation) -> str:

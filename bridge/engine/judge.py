@@ -231,6 +231,7 @@ class Judge:
             origin=self.spelling.get(change.origin) if change.origin is not None else None,
             target=self.spelling.get(change.target) if change.target is not None else None,
             own=judged.own,
+            facts={"visited": sorted(judged.visited)} if judged.visited else {},
         )
 
 

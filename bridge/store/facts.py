@@ -155,6 +155,19 @@ class StoredDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A ticket that stands in a status, and since when."""
+
+    work_package: WorkPackageId
+    project: ProjectId
+    type: str
+    status: StatusId
+    name: StatusName
+    since: datetime
+    decision: DecisionId
+
+
+@dataclass(frozen=True, slots=True)
 class StoredAction:
     """A revert in the ledger, from intent to explanation."""
 

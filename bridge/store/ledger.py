@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from typing import Any, Self
@@ -26,6 +26,7 @@ from bridge.domain.model import (
     Sighting,
     Status,
     StatusId,
+    StatusName,
     TypeId,
     UserId,
     WorkPackageId,
@@ -40,11 +41,13 @@ from bridge.store.facts import (
     Intent,
     KnownTicket,
     Outcome,
+    Standing,
     StatusNames,
     StoredAction,
     StoredDecision,
     StoredRevision,
     TicketReading,
+    decision_id,
     decision_payload,
     merge,
     select_actions,
@@ -66,6 +69,7 @@ __all__ = [
     "KnownTicket",
     "Ledger",
     "Outcome",
+    "Standing",
     "StatusNames",
     "StoredAction",
     "StoredDecision",
@@ -353,6 +357,35 @@ class Ledger:
         decision = schema.decision.c
         query = select_decisions().where(decision.work_package == work_package, decision.current)
         return {stored.change: stored for stored in map(stored_decision, self.writer.read(query))}
+
+    def standing(self, statuses: Collection[StatusName]) -> tuple[Standing, ...]:
+        """The visible tickets that stand in one of these statuses, by the last decision about each."""
+        decision, ticket = schema.decision.c, schema.ticket.c
+        last = (
+            select(decision.work_package, func.max(decision.seq).label("seq"))
+            .where(decision.current)
+            .group_by(decision.work_package)
+            .subquery()
+        )
+        query = (
+            select(schema.decision)
+            .join(last, last.c.seq == decision.seq)
+            .join(schema.ticket, ticket.work_package == decision.work_package)
+            .where(decision.target_name.in_(statuses), ticket.vanished.is_(False))
+            .order_by(decision.work_package)
+        )
+        return tuple(
+            Standing(
+                row.work_package,
+                row.project,
+                row.type,
+                row.target,
+                row.target_name,
+                row.latest,
+                decision_id(row.day, row.number),
+            )
+            for row in self.writer.read(query)
+        )
 
     def due_reviews(self, now: datetime) -> tuple[WorkPackageId, ...]:
         """Tickets with a decision that is to be made again by now."""

@@ -105,14 +105,27 @@ class EntryKind(StrEnum):
     SETTINGS = "settings"
     EXEMPTION = "exemption"
     APPEAL = "appeal"
+    REMINDER = "reminder"
     REPORT = "report"
     EXPORT = "export"
     LOGIN = "login"
     RESTORE = "restore"
+    ACKNOWLEDGEMENT = "acknowledgement"
+    """Somebody has seen what needed a person; ``matter`` says which."""
 
 
 EVENTS = frozenset(list(EntryKind)[list(EntryKind).index(EntryKind.START) :])
 """Kinds that callers record as they are; the others have a method of their own in the ledger."""
+
+LISTED = EVENTS | {
+    EntryKind.KEY,
+    EntryKind.BEAT,
+    EntryKind.CLOCK,
+    EntryKind.ROLES_READ,
+    EntryKind.RETENTION,
+    EntryKind.LEGAL_HOLD,
+}
+"""Kinds that have a row in ``event``, by which they are found."""
 
 metadata = MetaData()
 
