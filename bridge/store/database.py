@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zlib import crc32
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -29,6 +30,10 @@ BUSY_TIMEOUT = 15
 
 _WRITER = crc32(b"bridge-writer")
 _MIGRATIONS = "bridge.store:migrations"
+
+
+class Damaged(Stop):
+    """The database is not what the database program wrote."""
 
 
 def parse(url: str) -> URL:
@@ -96,7 +101,7 @@ def _sqlite_error(error: sqlite3.Error, where: str) -> BridgeError:
         case sqlite3.SQLITE_READONLY:
             return Stop(f"{where} cannot be written: the file, its directory or the disk is read-only")
         case sqlite3.SQLITE_CORRUPT:
-            return Stop(f"{where} is damaged ({error}): keep the file, and restore the last backup")
+            return Damaged(f"{where} is damaged ({error}): keep the file, and restore the last backup")
         case sqlite3.SQLITE_NOTADB:
             return Stop(
                 f"{where} is no SQLite database, or it is damaged: name another file, or restore the last backup"
@@ -105,6 +110,16 @@ def _sqlite_error(error: sqlite3.Error, where: str) -> BridgeError:
             return ConfigError(f"{where} cannot be opened: check the directory, and that this user may write to it")
         case _:
             return Stop(f"{where}: {error}")
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether a database error says that something is wrong with what is stored, and not with the reading of it."""
+    orig = getattr(error, "orig", error)
+    if isinstance(orig, sqlite3.Error):
+        # Without a code: text that is no UTF-8. SQLITE_ERROR: a table is gone.
+        code = getattr(orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+    return str(getattr(orig, "sqlstate", "") or "")[:2] in ("42", "XX", "22")
 
 
 class Database:
@@ -256,3 +271,72 @@ def _migrate(connection: Connection, where: str) -> None:
         raise Stop(
             f"{where} was written by a newer bridge: install that version, or restore a backup of this one's"
         ) from None
+
+
+# --- Reading --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def snapshot(url: str) -> Iterator[Connection]:
+    """A connection that cannot write, on the database as it is at this moment.
+
+    Raises ConfigError where there is no ledger, Stop for a foreign database or one of another version.
+    """
+    parsed = parse(url)
+    with translated(parsed):
+        engine = _reading_engine(parsed)
+        try:
+            with engine.connect() as connection, connection.begin():
+                _check(connection, shown(parsed))
+                yield connection
+        finally:
+            engine.dispose()
+
+
+def address(url: str) -> str:
+    """The URL as the database's own library takes it, for reading only."""
+    parsed = parse(url)
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+    return f"file:{quote(str(Path(str(parsed.database)).absolute()))}?mode=ro"
+
+
+def _reading_engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        options = f"{url.query.get('options', '')} -c default_transaction_read_only=on".strip()
+        return create_engine(
+            url, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": BUSY_TIMEOUT, "options": options}
+        )
+    if is_memory(url):
+        raise ConfigError("an in-memory ledger cannot be read from elsewhere: name a file")
+    path = Path(str(url.database)).absolute()
+    if not path.is_file():
+        raise ConfigError(f"there is no ledger at {path}: check the path, or run `bridge once` first")
+    uri = address(str(url))
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None),
+        poolclass=StaticPool,
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")  # deferred: the first read takes the snapshot
+
+    return engine
+
+
+def _check(connection: Connection, where: str) -> None:
+    if connection.dialect.name == "sqlite" and connection.scalar(text("PRAGMA application_id")) != APPLICATION_ID:
+        raise Stop(f"{where} is another program's database: name a file of the bridge's own")
+    try:
+        version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.DatabaseError) and not isinstance(error.orig, sqlite3.OperationalError):
+            raise  # damaged
+        raise ConfigError(f"there is no ledger in {where} yet: run `bridge once` first") from None
+    if version != HEAD:
+        raise Stop(
+            f"{where} is of another version of the bridge ({version}, not {HEAD}): bring an older one up to date with "
+            "this version's `bridge db upgrade`, or install the newer bridge that wrote it"
+        )

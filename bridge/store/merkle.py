@@ -53,8 +53,18 @@ class Tree:
     def append(self, leaf: bytes) -> Iterator[Tile]:
         """Add a leaf. Yields the tiles that this completes; must be exhausted."""
         self.size += 1
-        node = leaf
-        for level, hashes in enumerate(self._levels):
+        return self._push(0, leaf)
+
+    def append_group(self, node: bytes) -> Iterator[Tile]:
+        """Add 16 leaves by their common node, where the tree ends with a complete group."""
+        self.size += WIDTH
+        return self._push(1, node)
+
+    def _push(self, level: int, node: bytes) -> Iterator[Tile]:
+        while True:
+            if level == len(self._levels):
+                self._levels.append([])
+            hashes = self._levels[level]
             hashes.append(node)
             if len(hashes) < WIDTH:
                 return
@@ -62,12 +72,12 @@ class Tree:
                 yield Tile(level, self.size // WIDTH ** (level + 1) - 1, b"".join(hashes))
             node = complete(hashes)
             hashes.clear()
-        self._levels.append([node])
+            level += 1
 
-    def root(self) -> bytes:
-        """RFC 6962 root."""
+    def root(self, more: Sequence[bytes] = ()) -> bytes:
+        """RFC 6962 root; with ``more`` leaves where the tree ends with a complete group."""
         root: bytes | None = None
-        for hashes in self._levels:
+        for hashes in [more or self._levels[0], *self._levels[1:]]:
             end = len(hashes)
             for bit in (1, 2, 4, 8):
                 if len(hashes) & bit:

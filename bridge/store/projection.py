@@ -17,7 +17,7 @@ from sqlalchemy.engine import Dialect
 
 from bridge.store import schema
 from bridge.store.canonical import canonical
-from bridge.store.schema import EVENTS, EntryKind, microseconds
+from bridge.store.schema import LISTED, EntryKind, microseconds
 from bridge.store.views import fact
 
 Row: TypeAlias = tuple[object, ...]
@@ -175,7 +175,7 @@ class Projection:
 
     def apply(self, seq: int, kind: str, work_package: int | None, payload: Payload) -> None:
         """Add the rows that this entry calls for. Entries come in the order of ``seq``."""
-        if kind in EVENTS or kind == EntryKind.ROLES_READ:
+        if kind in LISTED:
             self._add(schema.event, (seq, kind, work_package, _us(payload["at"])))
         reading = self._readings.get(kind)
         if reading is not None:

@@ -1,4 +1,4 @@
-"""A database for each test: an SQLite file, or a schema of its own on a throw-away PostgreSQL."""
+"""A database for each test, of each kind that the store runs on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
-POSTGRESQL = pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgresql")])
+from tests.store.databases import POSTGRESQL, databases
 
 
 @pytest.fixture(scope="session")
@@ -37,34 +36,20 @@ def postgresql() -> Iterator[str]:
         server.stdout.read()  # closed too early, it would end the script before the server
 
 
+@pytest.fixture(params=["sqlite", POSTGRESQL])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each database that the store runs on."""
+    return str(request.param)
+
+
 @pytest.fixture
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
     """Makes URLs of empty databases of the named kind."""
-    numbers = itertools.count()
-    schemas: list[str] = []
-
-    def make(kind: str) -> str:
-        if kind == "sqlite":
-            return f"sqlite:///{tmp_path}/{next(numbers)}.db"
-        server: str = request.getfixturevalue("postgresql")
-        name = f"test_{abs(hash(tmp_path))}_{next(numbers)}"
-        engine = create_engine(server)
-        with engine.begin() as connection:
-            connection.execute(text(f"CREATE SCHEMA {name}"))
-        engine.dispose()
-        schemas.append(name)
-        return f"{server}?options=-csearch_path%3D{name}"
-
-    yield make
-    if schemas:
-        engine = create_engine(request.getfixturevalue("postgresql"))
-        with engine.begin() as connection:
-            for name in schemas:
-                connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
-        engine.dispose()
+    with databases(request, tmp_path) as make:
+        yield make
 
 
-@pytest.fixture(params=["sqlite", POSTGRESQL])
-def url(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> str:
-    """The URL of an empty database; each test runs on both."""
-    return fresh(request.param)
+@pytest.fixture
+def url(kind: str, fresh: Callable[[str], str]) -> str:
+    """The URL of an empty database."""
+    return fresh(kind)

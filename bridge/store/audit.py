@@ -1,0 +1,456 @@
+"""Whether the record is whole and unchanged: every entry, the tree, every checkpoint, every table. Reads only.
+
+docs/audit.md describes the same checks for those who write their own verifier; ``verify_bundle`` is one for bundles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sqlite3
+import tempfile
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate, zip_longest
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Table, create_engine, select
+from sqlalchemy.exc import DBAPIError
+
+from bridge.store import checkpoint, merkle, schema
+from bridge.store.chain import START
+from bridge.store.checkpoint import Checkpoint, VerifyKey, WrongKey
+from bridge.store.database import Damaged, address, is_damage, snapshot
+from bridge.store.projection import rebuild
+from bridge.store.record import stored_tree
+from bridge.store.schema import EntryKind, instant, microseconds
+from bridge.store.walk import Stretch, Walked, walk_part
+
+_PROGRESS = 10_000
+"""Entries between two reports of progress."""
+
+_STRETCH = 2**16
+"""Entries that one process walks in one go."""
+
+_MOST = 1_000
+"""Findings that are listed; a record that is wrong everywhere need not say so a million times."""
+
+_SUBSTITUTES = frozenset({EntryKind.REDACTION.value, EntryKind.CARRIED.value})
+_ABOUT_THE_RECORD = _SUBSTITUTES | {EntryKind.BEAT.value, EntryKind.RETENTION.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    kind: str
+    """altered, missing, inserted, erased, clock, cut, rewritten, swapped, checkpoint, key, tile, table or damaged."""
+    seq: int | None
+    """The first bad entry; None where no entry is to blame."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of a verification."""
+
+    origin: str | None
+    """The ledger's name; None where its first entry is unreadable."""
+    entries: int
+    """Number of the last entry."""
+    last_at: datetime | None
+    checkpoints: int
+    last_checkpoint: datetime | None
+    covered: int
+    """Entries under the last checkpoint that holds; what came after it is only chained."""
+    keys: tuple[str, ...]
+    """The public keys that the checkpoints were checked with."""
+    tables_checked: bool
+    findings: tuple[Finding, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    @property
+    def first_bad(self) -> int | None:
+        """The first entry that something is wrong with."""
+        return min((finding.seq for finding in self.findings if finding.seq is not None), default=None)
+
+
+def verify(
+    url: str,
+    *,
+    keys: Sequence[VerifyKey] = (),
+    notes: Sequence[str] = (),
+    tables: bool = True,
+    accepted: Collection[int] = (),
+    progress: Callable[[int], None] = lambda entries: None,
+) -> Verdict:
+    """Check everything.
+
+    ``keys`` are those that may have signed; without any, those that the record names itself, which proves less.
+    ``notes`` are checkpoints from elsewhere (the file beside the key, a mail) that the record must continue.
+    ``tables`` compares every row of the narrow tables with what the entries tell. ``accepted`` are entries at which a
+    set back clock is known and explained. ``progress`` is told how many entries more were read.
+
+    Raises ConfigError where there is no ledger, Stop for a foreign or newer one, RetryLater when it does not answer.
+    """
+    try:
+        with snapshot(url) as connection:
+            check = _Check(url, connection, keys, accepted, progress)
+            try:
+                check.everything(notes, tables)
+            except (DBAPIError, sqlite3.Error) as error:
+                if not is_damage(error):
+                    raise
+                check.damaged(error)
+            return check.verdict()
+    except Damaged as error:
+        return Verdict(None, 0, None, 0, None, 0, (), False, (Finding("damaged", None, str(error)),))
+
+
+class _Check:
+    """One run over the record."""
+
+    def __init__(
+        self,
+        url: str,
+        connection: Connection,
+        keys: Sequence[VerifyKey],
+        accepted: Collection[int],
+        progress: Callable[[int], None],
+    ) -> None:
+        self._url = url
+        self._connection = connection
+        self._keys = list(keys)
+        self._accepted = frozenset(accepted)
+        self._progress = progress
+        self._findings: list[Finding] = []
+        self._origin: str | None = None
+        self._signed: dict[int, list[tuple[Checkpoint, str]]] = {}
+        self._sizes: set[int] = set()
+        self._last_checkpoint: datetime | None = None
+        self._anchor: tuple[int, str, str] | None = None
+        self._anchors: list[tuple[int, str, str]] = []
+        self._erased: list[int] = []
+        self._explained: set[int] = set()
+        self._ranges: list[tuple[int, int]] = []
+        self._whole = True
+        self._covered = 0
+        self._size = 0
+        self._last_at: int | None = None
+        self._tables_checked = False
+
+    def everything(self, notes: Sequence[str], tables: bool) -> None:
+        """All checks, in the order in which one rests on the other."""
+        self._read_name()
+        if not self._keys:
+            self._read_keys()
+        for note in notes:
+            self._add_note(note)
+        self._read_checkpoints()
+        self._walk()
+        self._explain()
+        self._end()
+        if tables and self._whole:
+            self._compare_tables()
+            self._tables_checked = True
+
+    def damaged(self, error: BaseException) -> None:
+        """The database could not be read on."""
+        said = getattr(error, "orig", error)
+        self._find(
+            "damaged", self._size + 1, f"the database file is damaged; reading ended after entry {self._size}: {said}"
+        )
+
+    def verdict(self) -> Verdict:
+        """What was found, by entry."""
+        return Verdict(
+            self._origin,
+            self._size,
+            None if self._last_at is None else instant(self._last_at),
+            len(self._sizes),
+            self._last_checkpoint,
+            self._covered,
+            tuple(map(str, self._keys)),
+            self._tables_checked,
+            tuple(sorted(self._findings, key=lambda finding: (finding.seq is None, finding.seq or 0))),
+        )
+
+    def _find(self, kind: str, seq: int | None, message: str) -> None:
+        if len(self._findings) < _MOST:
+            self._findings.append(Finding(kind, seq, message))
+
+    def _query(self, sql: str) -> Sequence[Any]:
+        return self._connection.exec_driver_sql(sql).all()
+
+    # --- What the record must agree with ---
+
+    def _read_name(self) -> None:
+        for (payload,) in self._query("SELECT payload FROM fact WHERE seq = 1"):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                self._origin = f"bridge/{orjson.loads(payload)['ledger']}"
+
+    def _read_keys(self) -> None:
+        query = "SELECT f.payload FROM event e JOIN fact f ON f.seq = e.seq WHERE e.kind = 'key' ORDER BY e.seq"
+        for (payload,) in self._query(query):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                self._keys.append(VerifyKey.parse(orjson.loads(payload)["key"]))
+
+    def _add_note(self, note: str) -> None:
+        source = "the checkpoint from elsewhere"
+        try:
+            head = checkpoint.verify(note, self._keys)
+        except WrongKey as error:
+            self._find("key", None, f"{source}: {error}")
+        except ValueError as error:
+            self._find("checkpoint", None, f"{source}: {error}")
+        else:
+            if head.origin == self._origin:
+                self._signed.setdefault(head.size, []).append((head, source))
+            else:
+                self._find("swapped", None, f"this is the ledger {self._origin}, but {source} is of {head.origin}")
+
+    def _read_checkpoints(self) -> None:
+        last: datetime | None = None
+        for size, at, root, note in self._query("SELECT size, at, root, note FROM checkpoint ORDER BY size"):
+            self._sizes.add(size)
+            source = f"the checkpoint of {size} entries"
+            try:
+                head = checkpoint.verify(str(note), self._keys)
+            except WrongKey as error:
+                self._find("key", None, str(error))
+                continue
+            except ValueError as error:
+                self._find("checkpoint", None, f"{source}: {error}")
+                continue
+            if (head.size, microseconds(head.at), head.root) != (size, at, root):
+                self._find("checkpoint", None, f"{source} says something else than its signed note")
+            elif head.origin != self._origin:
+                self._find("swapped", None, f"this is the ledger {self._origin}, but {source} is of {head.origin}")
+            else:
+                if last is not None and head.at < last and size not in self._accepted:
+                    self._find("clock", size, f"{source} is older than the one before: the clock was set back")
+                last = self._last_checkpoint = head.at
+                self._signed.setdefault(size, []).append((head, source))
+
+    # --- Every entry ---
+
+    def _walk(self) -> None:
+        """Each stretch by itself, then the tree over all of them."""
+        size, chain, root = self._beginning()
+        groups = bytearray()
+        rests: dict[int, list[bytes]] = {}
+        chains: dict[int, bytes] = {}
+        for walked in self._stretches(size, chain):
+            for problem in walked.problems:
+                self._tell(*problem)
+            if walked.damage:
+                self._find(
+                    "damaged", walked.last + 1, f"the file is damaged after entry {walked.last}: {walked.damage}"
+                )
+            groups += walked.groups
+            rests |= walked.rests
+            chains |= walked.chains
+            self._erased += walked.erased
+            for special in walked.special:
+                self._read_about_the_record(*special)
+            self._progress(walked.last - self._size)
+            self._size, self._last_at = walked.last, walked.last_at
+        if self._whole:  # else it is said already, and closer to the place
+            self._compare_tree(size, root, groups, rests, chains)
+
+    def _beginning(self) -> tuple[int, bytes, bytes]:
+        """Where the record begins: with its first entry, or after what retention has cut off."""
+        anchors = self._query("SELECT size, chain, root FROM anchor ORDER BY size DESC LIMIT 1")
+        if not anchors:
+            return 0, START, merkle.EMPTY
+        [(size, chain, root)] = anchors
+        self._anchor = size, chain.hex(), root.hex()
+        return size, chain, root
+
+    def _stretches(self, size: int, chain: bytes) -> Iterator[Walked]:
+        """All stretches in order, walked by as many processes as there are cores."""
+        [(low, high)] = self._query("SELECT min(seq), max(seq) FROM entry")
+        if high is None:
+            return
+        stretches = [
+            Stretch(
+                first,
+                first + _STRETCH - 1,
+                first if first > size + 1 else min(low, first),
+                (0, chain) if first == size + 1 else None,
+                tuple(s for s in self._signed if first <= s < first + _STRETCH),
+                _ABOUT_THE_RECORD,
+            )
+            for first in range(size + 1, max(high, size + 1) + 1, _STRETCH)
+        ]
+        processes = min(len(os.sched_getaffinity(0)), len(stretches))
+        one = functools.partial(walk_part, address(self._url))
+        if processes == 1:
+            yield from map(one, stretches)
+        else:
+            with get_context("spawn").Pool(processes) as pool:
+                yield from pool.imap(one, stretches)
+
+    def _tell(self, what: str, seq: int, more: int, text: str) -> None:
+        """A problem in words."""
+        match what:
+            case "clock":
+                if seq not in self._accepted:
+                    now, was = (f"{instant(int(at)):%Y-%m-%d %H:%M:%S}" for at in (more, text))
+                    said = f"entry {seq} was written at {now} UTC, after one of {was} UTC: the clock was set back"
+                    self._find("clock", seq, said)
+                return
+            case "inserted":
+                said = f"entry {seq} stands before the first one"
+            case "missing":
+                said = f"entry {seq} is missing" if seq == more else f"the entries {seq} to {more} are missing"
+            case _:
+                said = (
+                    f"entry {seq} ({text}) does not follow from the one before: it was changed, or something was put "
+                    "in or taken out before it"
+                )
+        self._whole = False
+        self._find(what, seq, said)
+
+    def _compare_tree(
+        self,
+        cut: int,
+        root: bytes,
+        groups: bytearray,
+        rests: Mapping[int, list[bytes]],
+        chains: Mapping[int, bytes],
+    ) -> None:
+        """The tree over what was walked, against every stored hash and every signed root."""
+        tree = stored_tree(self._connection).tree(cut)
+        if tree.root() != root:
+            self._find("tile", None, f"the stored hashes of the {cut} entries that retention cut off are not theirs")
+        sizes = sorted(size for size in self._signed if size <= self._size)
+        for place in range(0, len(groups), 32):
+            while sizes and sizes[0] < tree.size + merkle.WIDTH:
+                self._compare_root(sizes[0], tree.root(rests.get(sizes[0], ())), chains.get(sizes.pop(0)))
+            for tile in tree.append_group(bytes(groups[place : place + 32])):
+                self._compare_tile(tile.level, tile.number, tile.hashes)
+        for size in sizes:
+            self._compare_root(size, tree.root(rests.get(size, ())), chains.get(size))
+        self._count_tiles()
+
+    def _compare_root(self, size: int, root: bytes, chain: bytes | None) -> None:
+        for head, source in self._signed.pop(size):
+            if (head.root, head.chain) == (root, chain):
+                self._covered = size
+            elif self._whole:
+                self._whole = False
+                first = self._covered + 1
+                which = f"entry {size} is" if first == size else f"some of the entries {first} to {size} are"
+                self._find("rewritten", first, f"{which} not what was signed: {source} has another root")
+
+    def _compare_tile(self, level: int, number: int, hashes: bytes) -> None:
+        tile = schema.tile.c
+        found = self._connection.scalar(select(tile.hashes).where(tile.level == level, tile.number == number))
+        if found != hashes and self._whole:
+            first = number * merkle.WIDTH ** (level + 1) + 1
+            self._find("tile", first, f"the stored hashes over the entries from {first} on are not theirs")
+
+    def _count_tiles(self) -> None:
+        """Tiles too many; and those of what was cut off, which the walk has not met, against each other."""
+        [(count,)] = self._query("SELECT count(*) FROM tile")
+        if count != sum(self._size // merkle.WIDTH**level for level in range(2, 16)):
+            self._find("tile", None, "there are more stored hashes, or fewer, than the entries have")
+        if self._anchor is None:
+            return
+        tile = schema.tile.c
+        for level, number, hashes in self._connection.execute(select(schema.tile).where(tile.level > 1)):
+            below = select(tile.hashes).where(tile.level == level - 1).order_by(tile.number)
+            below = below.where(tile.number.between(number * merkle.WIDTH, (number + 1) * merkle.WIDTH - 1))
+            derived = b"".join(merkle.complete(merkle.split(each)) for each in self._connection.scalars(below))
+            if derived != hashes:
+                self._find("tile", None, f"the stored hashes {number} of level {level} do not follow from those below")
+
+    def _read_about_the_record(self, seq: int, kind: str, payload: bytes | None, stands_for: object) -> None:
+        """Entries that say something about the record itself."""
+        if kind == EntryKind.BEAT.value:
+            if seq not in self._sizes:
+                self._find("checkpoint", seq, f"the checkpoint over entry {seq} is missing")
+        elif payload is not None:
+            try:
+                said = orjson.loads(payload)
+                if stands_for != (said["of"] if kind in _SUBSTITUTES else None):
+                    raise ValueError(stands_for)
+                if kind in _SUBSTITUTES:
+                    self._explained.add(said["of"])
+                elif kind == EntryKind.RETENTION.value:
+                    self._ranges += [(first, last) for first, last in said["erased"]]
+                    if "anchor" in said:
+                        self._anchors.append((said["anchor"]["size"], said["anchor"]["chain"], said["anchor"]["root"]))
+            except (ValueError, KeyError, TypeError):
+                self._tell("altered", seq, 0, kind)
+
+    # --- What follows from all of them ---
+
+    def _explain(self) -> None:
+        """Each erased payload must have an entry that says why."""
+        ranges = sorted(self._ranges)
+        firsts = [first for first, _ in ranges]
+        lasts = list(accumulate((last for _, last in ranges), max))
+        for seq in self._erased:
+            place = bisect_right(firsts, seq)
+            if seq not in self._explained and not (place and seq <= lasts[place - 1]):
+                self._find("erased", seq, f"the content of entry {seq} was erased, and no entry says why")
+        if self._whole and self._anchor is not None and self._anchor not in self._anchors:
+            self._find(
+                "missing", self._anchor[0], f"entries up to {self._anchor[0]} are missing, and no entry says why"
+            )
+
+    def _end(self) -> None:
+        """Checkpoints that the walk has not come by."""
+        for size, signed in sorted(self._signed.items()):
+            if size > self._size:
+                head, source = signed[0]
+                self._whole = False
+                self._find(
+                    "cut",
+                    self._size + 1,
+                    f"the record ends at entry {self._size}, but {source} covers {size} "
+                    f"(signed {head.at:%Y-%m-%d %H:%M} UTC): the end was cut off, or an older copy put in its place",
+                )
+                return
+
+    def _compare_tables(self) -> None:
+        """Derive every table again and compare row by row."""
+        with tempfile.TemporaryDirectory(prefix="bridge-audit-") as directory:
+            engine = create_engine(f"sqlite:///{Path(directory) / 'again.db'}")
+            try:
+                with engine.begin() as again:
+                    again.exec_driver_sql("PRAGMA synchronous=OFF")  # thrown away when done
+                    schema.metadata.create_all(again, tables=schema.PROJECTIONS)
+                    rebuild(self._connection, again)
+                    for table in schema.PROJECTIONS:
+                        self._compare_table(again, table)
+            finally:
+                engine.dispose()
+
+    def _compare_table(self, again: Connection, table: Table) -> None:
+        columns = [column.name for column in table.columns]
+        order = ", ".join(column.name for column in table.primary_key)
+        query = f"SELECT {', '.join(columns)} FROM {table.name} ORDER BY {order}"  # noqa: S608 - names of the schema
+        place = columns.index("seq")
+        streams = (
+            contextlib.closing(connection.execution_options(yield_per=_PROGRESS).exec_driver_sql(query))
+            for connection in (self._connection, again)
+        )
+        with next(streams) as stored, next(streams) as derived:
+            for is_, should in zip_longest(stored, derived):
+                if is_ is None or should is None or tuple(is_) != tuple(should):
+                    seq = (is_ if should is None else should)[place]
+                    self._find("table", seq, f"table {table.name}: its row for entry {seq} is not what the entry tells")
+                    return
