@@ -1,0 +1,1 @@
+"""Seeded worlds that try to make the bridge wrong. ``python -m tests.torture --help``."""

@@ -1,0 +1,299 @@
+"""What really happened, judged by a table: the CEGAPE rules once more, in the fewest words, from the truth alone.
+
+The truth is the simulator's list of single moves, before OpenProject's aggregation hid any. Nothing here comes from the
+bridge's own judgement; what the bridge wrote down is only read to see whether it gives a reason where it did nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bridge.simulator import Instance, Move, Ticket
+
+CLIENT, CEGAPE = "client", "CEGAPE"
+
+WHO: Mapping[str, frozenset[str]] = {  # the wiki's table: who moves a request there
+    "NOUVEAU": frozenset(),
+    "NECESSITE CLARIFICATION": frozenset({CEGAPE}),
+    "EN COURS": frozenset({CEGAPE}),
+    "EN COURS DE TEST": frozenset({CEGAPE}),
+    "RESOLU": frozenset({CLIENT}),
+    "EN ATTENTE": frozenset({CLIENT, CEGAPE}),
+    "REJETE": frozenset({CEGAPE}),
+    "CORRECTION NON VALIDE": frozenset({CLIENT}),
+}
+CLOSED = frozenset({"RESOLU", "REJETE"})
+TESTED = "EN COURS DE TEST"
+AFTER_TEST = frozenset({"RESOLU", "CORRECTION NON VALIDE"})
+INITIAL = "NOUVEAU"
+
+ECHO = timedelta(milliseconds=50)
+"""15.4 saves a new ticket again a moment later (contract A.3): nobody is faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One true move, in the wiki's words."""
+
+    at: datetime
+    person: int
+    party: str | None
+    """None: a stranger, or the bridge."""
+    own: bool
+    origin: str | None
+    target: str
+    project: int
+    activity: int
+    began: datetime
+    """When the activity that holds it was created."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Where a ticket stands after some deeds, and where it legally would."""
+
+    status: str | None = None
+    legal: str | None = None
+    lawful: str | None = None
+    """Where it would stand if observed rules and those from before enforcement were enforced as well."""
+    visited: frozenset[str] = frozenset()
+    last: Deed | None = None
+    breaches: tuple[Deed, ...] = ()
+    """The illegal deeds that still stand: nobody has moved on from them."""
+    legal_as_shown: frozenset[str] = frozenset()
+    """``legal``, and what else it may look like to someone who saw activities instead of single moves."""
+
+    @property
+    def must_go_back(self) -> bool:
+        """Whether the last move is a client's illegal one that still stands."""
+        return bool(self.breaches) and self.breaches[-1] is self.last and self.status != self.legal
+
+
+def objections(deed: Deed, before: Course) -> tuple[bool, bool]:
+    """(an enforced rule objects, any rule objects), if the person's party were held to it."""
+    if deed.party is None:
+        return False, False
+    if deed.origin is None:
+        created_elsewhere = deed.party == CLIENT and deed.target != INITIAL
+        return created_elsewhere, created_elsewhere
+    if deed.target == before.lawful != deed.origin:
+        return False, False  # took it back ("From when, and what counts")
+    who = deed.party not in WHO[deed.target]
+    order = deed.target in AFTER_TEST and TESTED not in before.visited
+    closed = deed.party == CLIENT and (
+        (deed.origin == "RESOLU" and deed.target != "CORRECTION NON VALIDE") or deed.origin == "REJETE"
+    )
+    return who, who or order or closed
+
+
+def follow(deeds: Iterable[Deed], since: Mapping[int, datetime]) -> Course:
+    """The legal state after these deeds, where clients' illegal ones count from ``since`` on, by project."""
+    course = Course()
+    activity = None
+    for deed in deeds:
+        enforced, any_rule = objections(deed, course)
+        begun = deed.project in since and deed.at >= since[deed.project]
+        stands = deed.party == CLIENT and enforced and begun
+        wronged = deed.party == CLIENT and any_rule
+        shown = course.legal_as_shown
+        if deed.activity != activity and not course.breaches and course.legal is not None:
+            shown = frozenset({course.legal})
+        activity = deed.activity
+        legal, visited, breaches = course.legal, course.visited, course.breaches
+        if not stands:
+            legal = deed.target
+            reopened = course.legal in CLOSED and deed.target not in CLOSED
+            visited = frozenset({legal}) if reopened or deed.origin is None else visited | {legal}
+            breaches = ()
+        elif deed.origin is None:
+            legal, visited, breaches = INITIAL, frozenset({INITIAL}), (deed,)
+        elif legal == deed.target:
+            breaches = ()
+        else:
+            breaches = (*breaches, deed)
+        lawful = deed.target if not wronged else INITIAL if deed.origin is None else course.lawful
+        assert legal is not None
+        course = Course(deed.target, legal, lawful, visited, deed, breaches, shown | {legal})
+    return course
+
+
+# --- What the bridge could not know ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Chronicle:
+    """What a world did besides moving tickets, as far as it may keep the bridge from being sure."""
+
+    roles_changed: list[tuple[datetime, int, int]] = field(default_factory=list)
+    """(when, project, person)"""
+    hidden: dict[int, datetime] = field(default_factory=dict)
+    """Ticket -> when it was last out of the bridge's sight."""
+    renamed: list[datetime] = field(default_factory=list)
+    """Statuses that got another name."""
+    refused: set[int] = field(default_factory=set)
+    """Tickets on which OpenProject refused the bridge something."""
+
+
+class Oracle:
+    """Reads the truth of one instance."""
+
+    def __init__(self, instance: Instance, bridge: int, field_named_statut: int | None) -> None:
+        self.instance = instance
+        self.bridge = bridge
+        self.chronicle = Chronicle()
+        self._field = field_named_statut
+        self._names = {status.id: status.name for status in instance.statuses.values()}
+        self._deeds: dict[int, list[Deed]] = {}
+        self._taken = 0
+
+    def name(self, status: int) -> str:
+        """A status as it was called in the beginning."""
+        return self._names[status]
+
+    def fresh(self) -> Iterable[tuple[int, Deed]]:
+        """Moves since the last call, each with its ticket, before it is added to the ticket's deeds."""
+        while self._taken < len(self.instance.moves):
+            move = self.instance.moves[self._taken]
+            self._taken += 1
+            deed = self._deed(move)
+            yield move.ticket, deed
+            self._deeds.setdefault(move.ticket, []).append(deed)
+
+    def deeds(self, ticket: int) -> Sequence[Deed]:
+        """Every move of a ticket."""
+        return self._deeds.get(ticket, ())
+
+    def tickets(self) -> Iterable[int]:
+        """Every ticket that ever was."""
+        return self._deeds
+
+    def _deed(self, move: Move) -> Deed:
+        party = CEGAPE if "CEGAPE" in move.roles else CLIENT if "Client" in move.roles else None
+        return Deed(
+            move.at,
+            move.person,
+            party,
+            move.person == self.bridge,
+            None if move.origin is None else self._names[move.origin],
+            self._names[move.target],
+            move.project,
+            move.activity,
+            self.instance.activities[move.activity].created_at,
+        )
+
+    def as_shown(self, ticket: Ticket) -> list[tuple[Deed, bool]]:
+        """The ticket's moves as its activities show them by now, and whether each may hide others."""
+        shown: list[tuple[Deed, bool]] = []
+        origin = None
+        deeds = {deed.activity: deed for deed in self.deeds(ticket.id)}
+        for journal in ticket.journals:
+            target = self._names[journal.state.status]
+            if target != origin and journal.id in deeds:
+                last = deeds[journal.id]
+                hides = printed(journal.updated_at) > printed(journal.created_at)
+                if origin is None and self.instance.version == "15.4":
+                    hides = journal.updated_at > journal.created_at + ECHO or ticket.lock_version != 1
+                shown.append(
+                    (
+                        Deed(
+                            last.at,
+                            last.person,
+                            last.party,
+                            last.own,
+                            origin,
+                            target,
+                            last.project,
+                            journal.id,
+                            journal.created_at,
+                        ),
+                        hides,
+                    )
+                )
+            origin = target
+        return shown
+
+    def excuse(self, ticket: Ticket, deed: Deed, since: Mapping[int, datetime]) -> str | None:
+        """Why the bridge cannot be sure that this deed, the ticket's last, is illegal; None when it can be."""
+        chronicle, journals = self.chronicle, ticket.journals
+        at = next((i for i, journal in enumerate(journals) if journal.id == deed.activity), None)
+        if at is None:
+            return "the activity is gone"
+        journal = journals[at]
+        if deed.project not in since or printed(journal.created_at) < since[deed.project]:
+            return "enforcement began after the activity"
+        if any(
+            (project, person) == (deed.project, deed.person) and when >= journal.created_at - ECHO
+            for when, project, person in chronicle.roles_changed
+        ):
+            return "roles changed"
+        if any(
+            after.state.project != before.state.project
+            for before, after in zip(journals[max(at - 1, 0) :], journals[max(at, 1) :], strict=False)
+        ):
+            return "the ticket changed project"
+        if ticket.id in chronicle.hidden and chronicle.hidden[ticket.id] >= journal.created_at:
+            return "the ticket was out of sight"
+        if ticket.id in chronicle.refused:
+            return "OpenProject refuses"
+        shown = self.as_shown(ticket)
+        if not shown or shown[-1][0].activity != deed.activity:
+            return "aggregation left no trace of the move"
+        merged, hides = shown[-1]
+        if merged.origin is None and hides:
+            return "a new ticket was saved again"
+        if not follow([one for one, _ in shown], since).must_go_back:
+            return "aggregation left a legal move"
+        if any(
+            later.user not in (deed.person, self.bridge)
+            and later.updated_at > later.created_at
+            and later.state.status == journals[i].state.status
+            for i, later in enumerate(journals[at + 1 :], at)
+        ):
+            return "a later activity of somebody else may hide moves"
+        if any(when >= journals[0].created_at for when in chronicle.renamed):
+            return "statuses were renamed"
+        if self._field is not None and self._other_readings(ticket, at):
+            return "a custom field can be read in its place"
+        return None
+
+    def _other_readings(self, ticket: Ticket, at: int) -> bool:
+        """Whether the words of the activities also fit a history in which this one moved no status, or from elsewhere."""
+        assert self._field is not None
+        here: set[tuple[str, bool]] = {("", False)}  # (status, this reading differs at the activity in question)
+        before = None
+        for index, journal in enumerate(ticket.journals):
+            lines = self._lines(before, journal.state)
+            before = journal.state
+            following: set[tuple[str, bool]] = set()
+            true_start = self._names[ticket.journals[index - 1].state.status] if index else ""
+            for status, differs in here:
+                ends = {new for old, new in lines if old == status}
+                if status and not (journal.user == self.bridge and lines):
+                    ends.add(status)
+                for end in ends:
+                    elsewhere = index == at and (status, end) != (true_start, self._names[journal.state.status])
+                    following.add((end, differs or elsewhere))
+            here = following
+        present = self._names[ticket.state.status]
+        return any(differs for status, differs in here if status == present)
+
+    def _lines(self, before: object, after: object) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        for value in (self._status_of, self._field_of):
+            old, new = value(before), value(after)
+            if old != new and new:
+                found.append((old, new))
+        return found
+
+    def _status_of(self, state: object) -> str:
+        return "" if state is None else self._names[state.status]  # type: ignore[attr-defined]
+
+    def _field_of(self, state: object) -> str:
+        return "" if state is None else dict(state.custom).get(self._field, "")  # type: ignore[attr-defined]
+
+
+def printed(moment: datetime) -> datetime:
+    """As OpenProject tells it: cut to milliseconds."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
