@@ -1,0 +1,58 @@
+"""Values as texts, for every format that people read, and texts that cannot act on whoever opens them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+
+from bridge.reports.language import Language
+from bridge.reports.values import Cell, Kind, Tally
+
+NONE = "\N{EM DASH}"
+"""What stands where there is no value."""
+
+# Control characters are in no font and no XML; line and paragraph separators and the bidirectional controls make a
+# text show as another than it is (Unicode TR 36). Isolates stay out too: a cell is isolated as a whole.
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\N{ARABIC LETTER MARK}\N{LEFT-TO-RIGHT MARK}\N{RIGHT-TO-LEFT MARK}"
+    "\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+)
+_BREAKS = re.compile(r"\s*[\r\n\t]+\s*")
+
+
+def harmless(text: str) -> str:
+    """A text on one line, without characters that act instead of showing."""
+    return _HARMFUL.sub("", _BREAKS.sub(" ", text))
+
+
+def clipped(text: str, most: int) -> str:
+    """At most so many characters, the last an ellipsis where some were left out."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def plain(cell: Cell) -> str | int | float | date | datetime | timedelta | None:
+    """A value without its rows."""
+    return cell.total if isinstance(cell, Tally) else cell
+
+
+def shown(cell: Cell, kind: Kind, language: Language) -> str:
+    """A value as people read it."""
+    match plain(cell):
+        case None:
+            return NONE
+        case timedelta() as span:
+            return language.worktime(span) if kind is Kind.WORKTIME else language.duration(span)
+        case datetime() as at:
+            return language.time(at)
+        case date() as day:
+            return language.date(day)
+        case str() as text:
+            return harmless(text)
+        case int() as number if kind in (Kind.TICKET, Kind.ENTRY):
+            return str(number)
+        case number:
+            return language.share(number) if kind is Kind.SHARE else language.number(number)
+
+
+NUMERIC = frozenset({Kind.COUNT, Kind.NUMBER, Kind.SHARE, Kind.DURATION, Kind.WORKTIME, Kind.ENTRY})
+"""Kinds whose columns are aligned by their last digit."""

@@ -1,0 +1,1 @@
+"""The reports, each one function from a ``Desk`` to a ``Report``. ``catalog`` lists them."""

@@ -1,0 +1,86 @@
+"""A report for a terminal, and for the text of a mail."""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+from bridge.reports.cells import NUMERIC, clipped, plain, shown
+from bridge.reports.language import Language
+from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
+
+ROWS = 40
+"""Rows of a table that a terminal shows; beyond that nobody reads, and CSV has them all."""
+CELL = 80
+"""Characters of a text that a cell shows."""
+
+
+def render(report: Report, language: Language, *, width: int = 100, colour: bool = False, rows: int = ROWS) -> str:
+    """The report in at most ``width`` columns, with at most ``rows`` rows a table."""
+    from rich.console import Console  # noqa: PLC0415 - 50 ms that other formats need not pay
+    from rich.table import Table as Grid  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    file = io.StringIO()
+    console = Console(
+        file=file, width=width, force_terminal=colour, color_system="auto" if colour else None, highlight=False
+    )
+
+    def line(text: str = "", style: str = "") -> None:
+        console.print(Text(text, style=style))
+
+    def show(table: Table) -> None:
+        line()
+        line(table.title, "bold")
+        if not table.rows:
+            line(table.none, "dim")
+            return
+        # A table under a chart counts every hour or day; a terminal has no room for those without any.
+        some = [row for row in table.rows if not table.charts or any(map(plain, row[1:]))]
+        columns = [(number, column) for number, column in enumerate(table.columns) if not column.minor]
+        grid = Grid(box=None, header_style="bold", pad_edge=False, show_edge=False)
+        for _, column in columns:
+            justify: Literal["left", "right"] = "right" if column.kind in NUMERIC else "left"
+            grid.add_column(Text(column.title), justify=justify, no_wrap=column.kind is not Kind.TEXT)
+        for row in some[:rows]:
+            grid.add_row(*(Text(_cell(row[number], column, language)) for number, column in columns))
+        console.print(grid)
+        if len(some) > rows:
+            left = len(some) - rows
+            line(language.plural("… and {count} more row", "… and {count} more rows", left), "dim")
+        if table.note:
+            line(table.note, "dim")
+
+    line(report.title, "bold")
+    line(report.summary)
+    line(report.period, "dim")
+    for notice in report.notices:
+        line(f"! {notice}", "yellow")
+    line()
+    figures = Grid(box=None, show_header=False, pad_edge=False)
+    for _ in range(3):
+        figures.add_column()
+    figures.columns[1].justify = "right"
+    for figure in report.figures:
+        figures.add_row(
+            Text(figure.title), Text(shown(figure.value, figure.kind, language), "bold"), _note(figure, language)
+        )
+    console.print(figures)
+    for table in report.all_tables:
+        show(table)
+    line()
+    line(language.text("How this was counted"), "bold")
+    for fact in report.definition:
+        line(f"{fact.title}{language.text(': ')}{fact.text}")
+    return "\n".join(each.rstrip() for each in file.getvalue().splitlines()) + "\n"
+
+
+def _note(figure: Figure, language: Language) -> str:
+    if not figure.compared:
+        return figure.note
+    before = language.text("before: {value}", value=shown(figure.before, figure.kind, language))
+    return f"{figure.note} ({before})".strip()
+
+
+def _cell(cell: Cell, column: Column, language: Language) -> str:
+    return clipped(shown(cell, column.kind, language), CELL)

@@ -1,0 +1,811 @@
+"""Reading the store: rows out as values, on a connection that cannot write. What reports and the dashboard stand on.
+
+A ``Snapshot`` is one read transaction, so that all numbers taken from it agree. It judges and counts nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    create_engine,
+    event,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy import type_coerce as as_is
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from bridge.domain.model import DecisionId, Kind, Mode, ProjectId, RoleSpell, StatusId, UserId, WorkPackageId
+from bridge.errors import ConfigError, Stop
+from bridge.store import schema
+from bridge.store.database import BUSY_TIMEOUT, is_memory, parse, shown, translated
+from bridge.store.facts import decision_id
+from bridge.store.schema import APPLICATION_ID, HEAD, EntryKind
+from bridge.store.views import fact
+
+CHUNK = 2000
+"""Rows fetched at a time where all rows of a table are read: bounds memory and costs no time."""
+
+MOST_WORDS = 10
+"""Words that a search goes by; whoever writes more has pasted something."""
+
+
+# --- What comes out -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """A status as the server last listed it."""
+
+    name: str
+    is_closed: bool
+    gone: bool
+    """True when the server no longer lists it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A revert, from intent to explanation."""
+
+    seq: int
+    """Its intent's entry."""
+    decision: DecisionId
+    work_package: WorkPackageId
+    project: ProjectId
+    person: UserId | None
+    rule: str | None
+    origin: StatusId
+    """Where the illegal move led to."""
+    target: StatusId
+    """Where the ticket is put back to."""
+    state: str
+    """``intended``, ``claimed``, or the last outcome."""
+    conflicts: int
+    detail: str
+    moved_at: datetime
+    """The latest moment at which the illegal move may have happened."""
+    decided_at: datetime
+    intended_at: datetime
+    reverted_at: datetime | None
+    explained_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A status change with its verdict, as reports tell it."""
+
+    seq: int
+    id: DecisionId
+    work_package: WorkPackageId
+    project: ProjectId
+    type: str
+    kind: Kind
+    origin: StatusId | None
+    origin_name: str | None
+    """As the policy spelt it then; None where it does not know the status, or there was none."""
+    target: StatusId | None
+    target_name: str | None
+    person: UserId | None
+    person_name: str | None
+    """As it was when the decision was made."""
+    party: str | None
+    own: bool
+    verdict: str
+    rule: str | None
+    mode: Mode | None
+    reason: str
+    sentence: Mapping[str, str]
+    exemption: str | None
+    policy: str
+    """The policy's hash."""
+    earliest: datetime
+    latest: datetime
+    decided_at: datetime
+    current: bool
+    """False when a later decision about the same change replaced it."""
+    action: int | None
+    """Seq of the intent to put it back; None when there is none."""
+    action_state: str | None
+    reverted_at: datetime | None
+
+
+class Step(NamedTuple):
+    """One status change, as narrow as following 100,000 of them needs. ``at`` is in microseconds since the epoch."""
+
+    seq: int
+    work_package: int
+    project: int
+    kind: str
+    target: int | None
+    person: int | None
+    party: str | None
+    own: bool
+    at: int
+    day: int
+    number: int
+    put_back: int | None
+    """When it was put back; None when it was not."""
+
+
+class Listing(NamedTuple):
+    """A ticket as last listed."""
+
+    work_package: int
+    project: int
+    status: int | None
+    type: int | None
+    vanished: bool
+    synced: bool
+
+
+class Remark(NamedTuple):
+    """A comment as it stands now. ``at`` is in microseconds since the epoch."""
+
+    seq: int
+    work_package: int
+    person: int
+    at: int
+    text: str
+
+
+class Line(NamedTuple):
+    """What an activity says was changed, as rendered: pairs of plain and marked-up text."""
+
+    work_package: int
+    at: int
+    details: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that was recorded: a cycle, a pause, an appeal."""
+
+    seq: int
+    kind: EntryKind
+    at: datetime
+    work_package: WorkPackageId | None
+    details: Mapping[str, Any]
+    """Empty once erased."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enforced:
+    """When a rule was enforced in a project."""
+
+    rule: str
+    project: ProjectId
+    since: datetime
+    until: datetime | None
+    """None while it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A signed checkpoint."""
+
+    size: int
+    at: datetime
+    root: bytes
+    timestamped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How things stand: what ``bridge status`` and the first page of the dashboard show."""
+
+    watermark: datetime | None
+    """Everything that the server changed until then has been read."""
+    last_cycle: Event | None
+    last_snapshot: Event | None
+    """The last comparison with every visible ticket."""
+    open_actions: tuple[Attempt, ...]
+    tickets: int
+    vanished: int
+    unsynced: int
+    """Tickets whose activities could not be read since they were last listed."""
+    entries: int
+    verdicts: Mapping[str, int]
+    """How many changes count as allowed, illegal, undecided."""
+    checkpoint: Sealed | None
+    enforced: tuple[Enforced, ...]
+    """Only what goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """All that the ledger holds about one ticket."""
+
+    ticket: Listing
+    project: str
+    type: str
+    status: str
+    first_seen: datetime
+    reason: str
+    """Why it counts as vanished, or could not be read."""
+    decisions: tuple[Ruled, ...]
+    """By time of the move; replaced ones right before the one that replaced them."""
+    attempts: tuple[Attempt, ...]
+    events: tuple[Event, ...]
+    explanations: Mapping[DecisionId, str]
+    """The comment that explains a revert, as it stands in the ticket."""
+    alternatives: Mapping[DecisionId, tuple[str, ...]]
+    """Where the person could have gone instead, by decision."""
+
+
+# --- Reading --------------------------------------------------------------------------------------------------------
+
+
+class Queries:
+    """The reading side of the store. Safe for threads: each snapshot has a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        """Raises ConfigError for a URL that cannot be used and where there is no ledger yet."""
+        self.url = parse(url)
+        self._engine = _engine(self.url)
+
+    def close(self) -> None:
+        """Give the connections back. Idempotent."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The store as it is at this moment, however long the reading takes.
+
+        Raises RetryLater when the database does not answer, ConfigError or Stop when it is not the bridge's or of
+        another version.
+        """
+        with translated(self.url), self._engine.connect() as connection, connection.begin():
+            _check(connection, shown(self.url))
+            yield Snapshot(connection)
+
+
+def _engine(url: Any) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url,
+            isolation_level="REPEATABLE READ",
+            connect_args={"connect_timeout": BUSY_TIMEOUT, "options": _read_only_options(url)},
+        )
+    if is_memory(url):
+        raise ConfigError("an in-memory ledger cannot be read from elsewhere: name a file")
+    path = Path(url.database).absolute()
+    if not path.is_file():
+        raise ConfigError(f"there is no ledger at {path} yet: run `bridge once` first, or check BRIDGE_STORE")
+    address = f"file:{quote(str(path))}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")  # deferred: the first read takes the snapshot
+
+    return engine
+
+
+def _read_only_options(url: Any) -> str:
+    """The URL's own options and ours: a session that refuses to write, whatever the user may."""
+    given = url.query.get("options", "")
+    return f"{given} -c default_transaction_read_only=on".strip()
+
+
+def _check(connection: Connection, where: str) -> None:
+    if connection.dialect.name == "sqlite" and connection.scalar(text("PRAGMA application_id")) != APPLICATION_ID:
+        raise Stop(f"{where} is another program's database: name a file of the bridge's own")
+    try:
+        version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    except DBAPIError:
+        raise ConfigError(
+            f"there is no ledger in {where} yet: run `bridge once` first, or check BRIDGE_STORE"
+        ) from None
+    if version != HEAD:
+        raise Stop(
+            f"{where} is of another version of the bridge ({version}, not {HEAD}): run this version's `bridge once` "
+            "to bring an older one up to date, or install the newer bridge that wrote it"
+        )
+
+
+class Snapshot:
+    """One consistent reading. Every method is a query; nothing is kept between them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # --- Names ---
+
+    def statuses(self) -> dict[StatusId, StatusRow]:
+        """Every status ever seen, with its present name."""
+        t = schema.status_name
+        rows = self._connection.execute(select(t.c.status, t.c.name, t.c.is_closed, t.c.gone).order_by(t.c.seq))
+        return {StatusId(status): StatusRow(name, closed, gone) for status, name, closed, gone in rows}
+
+    def people(self) -> dict[UserId, str]:
+        """Every person ever seen who is not redacted, with their present name."""
+        t = schema.person
+        rows = self._connection.execute(select(t.c.person, t.c.name).order_by(t.c.seq))
+        return {UserId(person): name for person, name in dict(map(tuple, rows)).items() if name is not None}
+
+    def projects(self) -> dict[ProjectId, tuple[str, str]]:
+        """Identifier and name of every project ever seen."""
+        t = schema.project_name
+        rows = self._connection.execute(select(t.c.project, t.c.identifier, t.c.name).order_by(t.c.seq))
+        return {ProjectId(project): (identifier, name) for project, identifier, name in rows}
+
+    def types(self) -> dict[int, str]:
+        """Name of every ticket type ever seen."""
+        t = schema.type_name
+        return dict(map(tuple, self._connection.execute(select(t.c.type, t.c.name).order_by(t.c.seq))))
+
+    def role_spells(self) -> dict[tuple[ProjectId, UserId], tuple[RoleSpell, ...]]:
+        """Everybody's roles in every project, oldest first."""
+        t = schema.role_spell
+        query = select(t.c.project, t.c.person, t.c.roles, t.c.changed_at, t.c.first_read, t.c.last_read)
+        spells: dict[tuple[ProjectId, UserId], tuple[RoleSpell, ...]] = {}
+        for project, person, roles, *times in self._connection.execute(query.order_by(t.c.seq)):
+            spell = RoleSpell(tuple(orjson.loads(roles)), *times)
+            key = ProjectId(project), UserId(person)
+            spells[key] = (*spells.get(key, ()), spell)
+        return spells
+
+    # --- Verdicts and reverts ---
+
+    def ruled(
+        self,
+        verdicts: Collection[str],
+        since: datetime | None = None,
+        until: datetime | None = None,
+        projects: Collection[ProjectId] | None = None,
+    ) -> list[Ruled]:
+        """Changes with one of these verdicts, made within ``[since, until)``, the newest first."""
+        decision = schema.decision.c
+        query = _ruled().where(decision.current, decision.verdict.in_(verdicts))
+        query = _within(query, decision.latest, since, until)
+        if projects is not None:
+            query = query.where(decision.project.in_(projects))
+        rows = self._connection.execute(query.order_by(decision.latest.desc(), decision.seq.desc()))
+        return [_as_ruled(row) for row in rows]
+
+    def exempted(self, since: datetime, until: datetime) -> list[Ruled]:
+        """Moves within ``[since, until)`` that an exemption allowed, the newest first."""
+        decision = schema.decision.c
+        query = _within(
+            _ruled().where(decision.current, decision.exemption.is_not(None)), decision.latest, since, until
+        )
+        return [_as_ruled(row) for row in self._connection.execute(query.order_by(decision.latest.desc()))]
+
+    def moves(
+        self, since: datetime, until: datetime, projects: Collection[ProjectId] | None = None
+    ) -> dict[tuple[str | None, str], int]:
+        """How many changes within ``[since, until)`` each party made with each verdict, the bridge's own left out."""
+        decision = schema.decision.c
+        query = select(decision.party, decision.verdict, func.count()).where(decision.current, ~decision.own)
+        query = _within(query, decision.latest, since, until)
+        if projects is not None:
+            query = query.where(decision.project.in_(projects))
+        rows = self._connection.execute(query.group_by(decision.party, decision.verdict))
+        return {(party, verdict): count for party, verdict, count in rows}
+
+    def attempts(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        projects: Collection[ProjectId] | None = None,
+    ) -> list[Attempt]:
+        """Reverts intended within ``[since, until)``, the newest first."""
+        action = schema.action.c
+        query = _within(_attempts(), action.intended_at, since, until)
+        if projects is not None:
+            query = query.where(action.project.in_(projects))
+        return [_as_attempt(row) for row in self._connection.execute(query.order_by(action.intended_at.desc()))]
+
+    def policies(self, since: datetime, until: datetime) -> dict[str, int]:
+        """Hashes of the policies under which moves within ``[since, until)`` were judged, and how many moves."""
+        decision, policy = schema.decision.c, schema.policy.c
+        query = select(policy.hash, func.count()).join_from(
+            schema.decision, schema.policy, policy.seq == decision.policy
+        )
+        query = _within(query.where(decision.current), decision.latest, since, until)
+        return dict(map(tuple, self._connection.execute(query.group_by(policy.hash).order_by(func.count().desc()))))
+
+    def rules_used(self) -> dict[str, datetime]:
+        """When each rule last objected to a move that counts."""
+        decision = schema.decision.c
+        query = select(decision.rules, func.max(decision.latest)).where(decision.current, decision.rules.is_not(None))
+        used: dict[str, datetime] = {}
+        for rules, last in self._connection.execute(query.group_by(decision.rules)):
+            for rule in orjson.loads(rules):
+                used[rule] = max(last, used.get(rule, last))
+        return used
+
+    def enforced(self) -> list[Enforced]:
+        """When each rule was enforced in each project."""
+        t = schema.enforcement
+        rows = self._connection.execute(select(t.c.rule, t.c.project, t.c.since, t.c.until).order_by(t.c.seq))
+        return [Enforced(rule, ProjectId(project), since, until) for rule, project, since, until in rows]
+
+    # --- Lives ---
+
+    def steps(self, projects: Collection[ProjectId] | None = None) -> Iterator[Step]:
+        """Every status change that counts, ticket by ticket, each ticket's in order."""
+        decision, action = schema.decision.c, schema.action.c
+        query = (
+            select(
+                decision.seq,
+                decision.work_package,
+                decision.project,
+                decision.kind,
+                decision.target,
+                decision.person,
+                decision.party,
+                decision.own,
+                as_is(decision.latest, BigInteger),
+                decision.day,
+                decision.number,
+                as_is(action.reverted_at, BigInteger),
+            )
+            .select_from(schema.decision.outerjoin(schema.action, _carried_out()))
+            .where(decision.current)
+            .order_by(decision.work_package, decision.latest, decision.activity, decision.part)
+        )
+        if projects is not None:
+            query = query.where(decision.project.in_(projects))
+        for rows in self._stream(query):
+            yield from map(Step._make, rows)
+
+    def tickets(self) -> Iterator[Listing]:
+        """Every ticket ever seen, as last listed."""
+        t = schema.ticket.c
+        query = select(t.work_package, t.project, t.status, t.type, t.vanished, t.synced).order_by(t.work_package)
+        for rows in self._stream(query):
+            yield from map(Listing._make, rows)
+
+    def remarks(self) -> Iterator[Remark]:
+        """Every comment as it stands now, ticket by ticket. OpenProject's own notes are among them."""
+        # Canonical JSON: this is how an empty comment is spelt, and no text inside a string can look like it.
+        for work_package, seq, payload in self._activities(fact.c.payload.not_like('%"comment":"",%')):
+            received = orjson.loads(payload)["received"]
+            at = schema.microseconds(datetime.fromisoformat(received["createdAt"]))
+            yield Remark(seq, work_package, received["user"], at, received["comment"])
+
+    def lines(self, labels: Collection[str], work_packages: Collection[int] | None = None) -> Iterator[Line]:
+        """What activities say about the attributes with these labels, ticket by ticket, each ticket's in order."""
+        if not labels:
+            return
+        wanted = or_(*(fact.c.payload.contains(f"<strong>{label}</strong>", autoescape=True) for label in labels))
+        if work_packages is not None:
+            wanted = and_(schema.activity.c.work_package.in_(work_packages), wanted)
+        for work_package, _, payload in self._activities(wanted):
+            received = orjson.loads(payload)["received"]
+            at = schema.microseconds(datetime.fromisoformat(received["updatedAt"]))
+            yield Line(work_package, at, received["details"])
+
+    def _activities(self, condition: Any) -> Iterator[tuple[int, int, str]]:
+        """Ticket, seq and payload of the last revision of each activity for which the condition holds."""
+        activity, later = schema.activity.c, schema.activity.alias().c
+        last = (
+            select(func.max(later.seq))
+            .where(later.work_package == activity.work_package, later.activity == activity.activity)
+            .scalar_subquery()
+        )
+        query = (
+            select(activity.work_package, activity.seq, fact.c.payload)
+            .join_from(schema.activity, fact, fact.c.seq == activity.seq)
+            .where(activity.seq == last, condition)
+            .order_by(activity.work_package, activity.activity)
+        )
+        for rows in self._stream(query):
+            yield from rows
+
+    # --- Events and the record itself ---
+
+    def events(
+        self,
+        kinds: Collection[EntryKind],
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        work_package: WorkPackageId | None = None,
+    ) -> list[Event]:
+        """What was recorded of these kinds within ``[since, until)``, oldest first."""
+        t = schema.event.c
+        query = _within(_events().where(t.kind.in_([kind.value for kind in kinds])), t.at, since, until)
+        if work_package is not None:
+            query = query.where(t.work_package == work_package)
+        return [_as_event(row) for row in self._connection.execute(query.order_by(t.seq))]
+
+    def last_event(self, kind: EntryKind, containing: str = "") -> Event | None:
+        """The last event of a kind whose payload holds this piece of canonical JSON."""
+        t = schema.event.c
+        query = _events().where(t.kind == kind.value).order_by(t.seq.desc()).limit(1)
+        if containing:
+            query = query.where(fact.c.payload.contains(containing, autoescape=True))
+        row = self._connection.execute(query).first()
+        return None if row is None else _as_event(row)
+
+    def checkpoints(self, since: datetime | None = None, until: datetime | None = None) -> list[Sealed]:
+        """Signed tree heads made within ``[since, until)``, oldest first."""
+        t = schema.checkpoint.c
+        query = _within(select(t.size, t.at, t.root, t.token.is_not(None)), t.at, since, until)
+        return [Sealed(*row) for row in self._connection.execute(query.order_by(t.size))]
+
+    def size(self) -> int:
+        """How many entries the record has."""
+        return self._connection.scalar(select(func.max(schema.entry.c.seq))) or 0
+
+    def watermark(self) -> datetime | None:
+        """Up to when the server's changes have been read."""
+        meta = schema.meta.c
+        found = self._connection.scalar(select(meta.value).where(meta.key == "watermark"))
+        return None if found is None else datetime.fromisoformat(found)
+
+    def meta(self, key: str) -> str | None:
+        """A piece of operating state."""
+        found: str | None = self._connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == key))
+        return found
+
+    def overview(self) -> Overview:
+        """How things stand."""
+        action, decision, ticket, seal = (
+            schema.action.c,
+            schema.decision.c,
+            schema.ticket.c,
+            schema.checkpoint.c,
+        )
+        opened = self._connection.execute(_attempts().where(action.ended_at.is_(None)).order_by(action.seq))
+        verdicts = self._connection.execute(
+            select(decision.verdict, func.count()).where(decision.current).group_by(decision.verdict)
+        )
+        tickets = self._connection.execute(
+            select(ticket.vanished, ticket.synced, func.count()).group_by(ticket.vanished, ticket.synced)
+        ).all()
+        sealed = self._connection.execute(
+            select(seal.size, seal.at, seal.root, seal.token.is_not(None)).order_by(seal.size.desc()).limit(1)
+        ).first()
+        return Overview(
+            watermark=self.watermark(),
+            last_cycle=self.last_event(EntryKind.CYCLE),
+            last_snapshot=self.last_event(EntryKind.CYCLE, '"snapshot":true'),
+            open_actions=tuple(map(_as_attempt, opened)),
+            tickets=sum(count for *_, count in tickets),
+            vanished=sum(count for vanished, _, count in tickets if vanished),
+            unsynced=sum(count for vanished, synced, count in tickets if not synced and not vanished),
+            entries=self.size(),
+            verdicts=dict(map(tuple, verdicts)),
+            checkpoint=None if sealed is None else Sealed(*sealed),
+            enforced=tuple(row for row in self.enforced() if row.until is None),
+        )
+
+    # --- Finding tickets ---
+
+    def find_tickets(self, words: str, *, limit: int, offset: int = 0) -> list[Listing]:
+        """Tickets that have all of these words in the names of their project, type and status, the newest first."""
+        t = schema.ticket.c
+        query = select(t.work_package, t.project, t.status, t.type, t.vanished, t.synced).where(self._named(words))
+        rows = self._connection.execute(query.order_by(t.work_package.desc()).limit(limit).offset(offset))
+        return [Listing(*row) for row in rows]
+
+    def count_tickets(self, words: str) -> int:
+        """How many tickets ``find_tickets`` finds without a limit."""
+        return self._connection.scalar(select(func.count()).select_from(schema.ticket).where(self._named(words))) or 0
+
+    def has_ticket(self, work_package: WorkPackageId) -> bool:
+        """Whether a ticket was ever seen."""
+        t = schema.ticket.c
+        return self._connection.scalar(select(t.seq).where(t.work_package == work_package)) is not None
+
+    def _named(self, words: str) -> ColumnElement[bool]:
+        """Names are few and tickets many: they are looked up here, and tickets by id."""
+        t = schema.ticket.c
+        named = (
+            (t.project, {id_: " ".join(names) for id_, names in self.projects().items()}),
+            (t.type, self.types()),
+            (t.status, {id_: row.name for id_, row in self.statuses().items()}),
+        )
+        found = (
+            or_(*(t_id.in_([id_ for id_, name in names.items() if word in name.casefold()]) for t_id, names in named))
+            for word in words.casefold().split()[:MOST_WORDS]
+        )
+        return and_(true(), *found)
+
+    # --- One ticket ---
+
+    def life(self, work_package: WorkPackageId) -> Life | None:
+        """All that is known about one ticket; None when it was never seen."""
+        ticket, decision, action = schema.ticket.c, schema.decision.c, schema.action.c
+        row = self._connection.execute(select(schema.ticket).where(ticket.work_package == work_package)).first()
+        if row is None:
+            return None
+        decisions = self._connection.execute(
+            _ruled()
+            .where(decision.work_package == work_package)
+            .order_by(decision.latest, decision.activity, decision.part, decision.seq)
+        )
+        attempts = self._connection.execute(_attempts().where(action.work_package == work_package).order_by(action.seq))
+        ruled = tuple(map(_as_ruled, decisions))
+        tried = tuple(map(_as_attempt, attempts))
+        status = None if row.status is None else self.statuses().get(row.status)
+        return Life(
+            ticket=Listing(row.work_package, row.project, row.status, row.type, row.vanished, row.synced),
+            project=self.projects().get(ProjectId(row.project), ("", f"#{row.project}"))[1],
+            type=self.types().get(row.type, ""),
+            status="" if status is None else status.name,
+            first_seen=row.first_seen,
+            reason=row.reason or "",
+            decisions=ruled,
+            attempts=tried,
+            events=tuple(self.events(list(schema.EVENTS), work_package=work_package)),
+            explanations=self._explanations(work_package, tried),
+            alternatives=self.alternatives([each for each in ruled if each.verdict == "illegal"]),
+        )
+
+    def alternatives(self, ruled: Sequence[Ruled]) -> dict[DecisionId, tuple[str, ...]]:
+        """Where the persons who made these illegal moves could have gone instead."""
+        ids = {each.seq: each.id for each in ruled}
+        found: dict[DecisionId, tuple[str, ...]] = {}
+        for chunk in _chunks(list(ids)):
+            for seq, payload in self._connection.execute(
+                select(fact.c.seq, fact.c.payload).where(fact.c.seq.in_(chunk))
+            ):
+                found[ids[seq]] = tuple(orjson.loads(payload).get("alternatives", ()))
+        return found
+
+    def _explanations(self, work_package: WorkPackageId, attempts: Sequence[Attempt]) -> dict[DecisionId, str]:
+        """Comments that carry a decision's marker (an HTML comment, contract A.6), without the marker."""
+        explained = [attempt.decision for attempt in attempts if attempt.explained_at is not None]
+        if not explained:
+            return {}
+        found: dict[DecisionId, str] = {}
+        of_this = and_(fact.c.payload.contains("<!-- bridge:"), schema.activity.c.work_package == work_package)
+        for _, _, payload in self._activities(of_this):
+            comment = orjson.loads(payload)["received"]["comment"]
+            for decision in explained:
+                if decision in comment:
+                    found[decision] = comment.partition("<!--")[0].strip()
+        return found
+
+    def _stream(self, query: Select[Any]) -> Iterator[Sequence[Any]]:
+        return self._connection.execute(query.execution_options(yield_per=CHUNK)).partitions()
+
+
+# --- Pieces of queries ----------------------------------------------------------------------------------------------
+
+
+def _carried_out() -> Any:
+    decision, action = schema.decision.c, schema.action.c
+    return and_(
+        action.work_package == decision.work_package,
+        action.activity == decision.activity,
+        action.part == decision.part,
+    )
+
+
+def _within(query: Select[Any], column: Any, since: datetime | None, until: datetime | None) -> Select[Any]:
+    if since is not None:
+        query = query.where(column >= since)
+    return query if until is None else query.where(column < until)
+
+
+def _ruled() -> Select[Any]:
+    action, policy = schema.action.c, schema.policy.c
+    return select(
+        schema.decision, policy.hash, action.seq.label("action"), action.state.label("action_state"), action.reverted_at
+    ).select_from(
+        schema.decision.join(schema.policy, policy.seq == schema.decision.c.policy).outerjoin(
+            schema.action, _carried_out()
+        )
+    )
+
+
+def _as_ruled(row: Any) -> Ruled:
+    return Ruled(
+        seq=row.seq,
+        id=decision_id(row.day, row.number),
+        work_package=row.work_package,
+        project=row.project,
+        type=row.type,
+        kind=Kind(row.kind),
+        origin=row.origin,
+        origin_name=row.origin_name,
+        target=row.target,
+        target_name=row.target_name,
+        person=row.person,
+        person_name=row.person_name,
+        party=row.party,
+        own=row.own,
+        verdict=row.verdict,
+        rule=row.rule,
+        mode=None if row.mode is None else Mode(row.mode),
+        reason=row.reason,
+        sentence={} if row.sentence is None else orjson.loads(row.sentence),
+        exemption=row.exemption,
+        policy=row.hash,
+        earliest=row.earliest,
+        latest=row.latest,
+        decided_at=row.decided_at,
+        current=row.current,
+        action=row.action,
+        action_state=row.action_state,
+        reverted_at=row.reverted_at,
+    )
+
+
+def _attempts() -> Select[Any]:
+    action, decision = schema.action.c, schema.decision.c
+    return select(
+        schema.action,
+        decision.day,
+        decision.number,
+        decision.rule,
+        decision.latest.label("moved_at"),
+        decision.decided_at,
+    ).join_from(schema.action, schema.decision, decision.seq == action.decision)
+
+
+def _as_attempt(row: Any) -> Attempt:
+    detail = None if row.detail is None else orjson.loads(row.detail)
+    return Attempt(
+        seq=row.seq,
+        decision=decision_id(row.day, row.number),
+        work_package=row.work_package,
+        project=row.project,
+        person=row.person,
+        rule=row.rule,
+        origin=row.origin,
+        target=row.target,
+        state=row.state,
+        conflicts=row.conflicts,
+        detail=detail if isinstance(detail, str) else "" if detail is None else orjson.dumps(detail).decode(),
+        moved_at=row.moved_at,
+        decided_at=row.decided_at,
+        intended_at=row.intended_at,
+        reverted_at=row.reverted_at,
+        explained_at=row.explained_at,
+        ended_at=row.ended_at,
+    )
+
+
+def _events() -> Select[Any]:
+    t = schema.event.c
+    return select(t.seq, t.kind, t.at, t.work_package, fact.c.payload).select_from(
+        schema.event.outerjoin(fact, fact.c.seq == t.seq)
+    )
+
+
+def _as_event(row: Any) -> Event:
+    details = {} if row.payload is None else orjson.loads(row.payload)
+    # An outcome's own time stands in its payload; the entry's is this machine's.
+    at = row.at if "at" not in details else datetime.fromisoformat(details["at"])
+    return Event(row.seq, EntryKind(row.kind), at, row.work_package, details)
+
+
+def _chunks(items: Sequence[int], size: int = 500) -> Iterator[Sequence[int]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
