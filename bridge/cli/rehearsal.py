@@ -18,18 +18,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bridge.cli import frame
-from bridge.domain.model import RuleId, WorkPackageId
 from bridge.errors import EXIT_FINDINGS, EXIT_FINE, ConfigError
 
 if TYPE_CHECKING:
     from bridge.daemon import Daemon
-    from bridge.domain.model import ChangeKey
     from bridge.domain.policy import Policy
     from bridge.engine.cycle import CycleReport
+    from bridge.reports.language import Language
+    from bridge.reports.values import Report
     from bridge.settings import Settings
     from bridge.simulator import Clock, Instance
     from bridge.simulator.script import Player
     from bridge.store.ledger import Ledger
+    from bridge.store.queries import Queries, Ruled
 
 MINUTE = timedelta(minutes=1)
 
@@ -42,15 +43,14 @@ OURS = "bridge.db"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Illegal:
-    """An illegal move, as the day's script made it or as the bridge found it. Ids are the server's."""
+    """An illegal move, as the day's script made it or as the report shows it, in the words of the report."""
 
     ticket: int
-    person: int
-    origin: int
-    """0 for a creation."""
-    target: int
+    person: str
+    origin: str
+    target: str
     rule: str
-    put_back: bool
+    outcome: str
 
 
 def demo(
@@ -65,7 +65,9 @@ def demo(
     Exit code 0 only if the report lists exactly the illegal moves that the day's script made.
     """
     from bridge import wiring
+    from bridge.reports import render_html
     from bridge.simulator import Api, Counting, serve
+    from bridge.store.queries import Queries
 
     _make_empty(folder)
     player, instance, clock = _world()
@@ -74,17 +76,18 @@ def demo(
         settings = _settings(serving.url, instance, folder)
         frame.set_up_logs(settings, quiet=True)
         rules = wiring.policy(settings.policy)
-        with wiring.ledger(settings, clock) as ledger:
-            watch = Watch(ledger, instance, player, rules, talk=not as_json)
+        with wiring.ledger(settings, clock) as ledger, Queries(settings.store_url) as queries:
+            watch = Watch(queries, player, talk=not as_json)
             watch.say(f"The bridge watches {serving.url} in enforce mode.\n")
             _spend_the_day(settings, rules, ledger, player, clock, watch.take, pace)
-    made, found, requests = _made(player), watch.illegal, server.usage.requests
-    if as_json:
-        lists = {"made": made, "missing": made - found, "too_many": found - made}
-        facts = {name: sorted(rows.elements()) for name, rows in lists.items()}
-        frame.put_json(facts | {"cycles": watch.cycles, "requests": requests, "folder": folder})
-    else:
-        _conclude(made, found, folder, watch.cycles, requests)
+            report, language = _report(queries, settings, rules, player, clock)
+            with queries.snapshot() as snapshot:
+                entries = snapshot.size()
+    page = folder / "report.html"
+    page.write_text(render_html.render(report, language), encoding="utf-8")
+    made, found = _made(player, instance, language), _found(report)
+    outcome = Outcome(made, found, page, folder / OURS, entries, watch.cycles, server.usage.requests)
+    frame.put_json(outcome.facts()) if as_json else outcome.tell(language)
     raise typer.Exit(EXIT_FINE if made == found else EXIT_FINDINGS)
 
 
@@ -178,31 +181,15 @@ def _act(
         stop.set()
 
 
-def _made(player: Player) -> Counter[Illegal]:
-    """The illegal moves that the script made, by what the instance itself recorded."""
-    return Counter(
-        Illegal(move.ticket, move.person, move.origin or 0, move.target, act.illegal, act.ends == "put back")
-        for act, move in player.moves
-        if act.illegal
-    )
-
-
 class Watch:
-    """What the bridge finds, told while it finds it."""
+    """Tells what the bridge finds while it finds it."""
 
-    def __init__(self, ledger: Ledger, instance: Instance, player: Player, policy: Policy, *, talk: bool) -> None:
+    def __init__(self, queries: Queries, player: Player, *, talk: bool) -> None:
         self.cycles = 0
-        self._found: dict[tuple[int, ChangeKey], Illegal] = {}
-        self._ledger = ledger
-        self._instance = instance
+        self._seen: set[str] = set()
+        self._queries = queries
         self._player = player
-        self._policy = policy
         self._talk = talk
-
-    @property
-    def illegal(self) -> Counter[Illegal]:
-        """Every illegal move so far; the same move can be made twice."""
-        return Counter(self._found.values())
 
     def say(self, text: str) -> None:
         """To whoever watches the demo."""
@@ -214,43 +201,106 @@ class Watch:
         self.cycles += 1
         if not report.illegal:
             return
-        put_back = {acted.action.decision: acted.action.to for acted in report.acted if acted.result == "done"}
-        for ticket in self._player.tickets.values():
-            for key, decision in self._ledger.decisions(WorkPackageId(ticket.id)).items():
-                if decision.verdict != "illegal" or (ticket.id, key) in self._found:
-                    continue
-                assert decision.rule is not None  # an illegal move has a rule, a person and a target
-                assert decision.person is not None
-                assert decision.target is not None
-                to = put_back.get(decision.id)
-                found = Illegal(
-                    ticket.id, decision.person, decision.origin or 0, decision.target, decision.rule, to is not None
-                )
-                self._found[ticket.id, key] = found
-                self._tell(found, report.server_time, decision.id, to)
+        with self._queries.snapshot() as snapshot:
+            statuses = {id_: row.name for id_, row in snapshot.statuses().items()}
+            for ruled in reversed(snapshot.ruled(["illegal"])):
+                if ruled.id not in self._seen:
+                    self._seen.add(ruled.id)
+                    back = (
+                        a.target for a in snapshot.attempts() if a.decision == ruled.id and a.reverted_at is not None
+                    )
+                    self._tell(ruled, report.server_time, next((statuses[target] for target in back), None))
 
-    def _tell(self, found: Illegal, at: datetime, decision: str, to: int | None) -> None:
-        status = self._instance.statuses
-        target = status[found.target].name
-        rule = self._policy.rule(RuleId(found.rule))
+    def _tell(self, ruled: Ruled, at: datetime, put_back_to: str | None) -> None:
+        subject = self._player.subject(ruled.work_package)
+        move = f"{ruled.origin_name} -> {ruled.target_name}" if ruled.origin else f"created in {ruled.target_name}"
         self.say(
-            f"{at.astimezone(self._player.script.timezone):%H:%M}  "
-            f"#{found.ticket} {self._instance.tickets[found.ticket].state.subject}\n"
-            f"       {self._instance.people[found.person].name}: "
-            f"{f'{status[found.origin].name} -> {target}' if found.origin else f'created in {target}'}\n"
-            f"       {rule.sentence['fr'] if rule else ''} [{found.rule}]\n"
-            f"       Decision {decision}: {f'put back to {status[to].name} and explained' if to else 'reported'}\n"
+            f"{at.astimezone(self._player.script.timezone):%H:%M}  #{ruled.work_package} {subject}\n"
+            f"       {ruled.person_name}: {move}\n"
+            f"       {ruled.sentence['fr']} [{ruled.rule}]\n"
+            f"       Decision {ruled.id}: {f'put back to {put_back_to} and explained' if put_back_to else 'reported'}\n"
         )
 
 
-def _conclude(made: Counter[Illegal], found: Counter[Illegal], folder: Path, cycles: int, requests: int) -> None:
-    back = sum(one.put_back for one in found.elements())
-    frame.put(f"Illegal moves made: {made.total()}, found: {found.total()}, of which {back} put back.")
-    for word, rows in (("NOT FOUND", made - found), ("WRONGLY FOUND", found - made)):
-        for row in sorted(rows.elements()):
-            frame.put(f"{word}: {row}")
-    frame.put(f"Requests: {requests} for {cycles} cycles.")
-    frame.put(f"Ledger: {folder / OURS}")
+# --- What the day comes to ------------------------------------------------------------------------------------------
+
+
+def _report(
+    queries: Queries, settings: Settings, rules: Policy, player: Player, clock: Clock
+) -> tuple[Report, Language]:
+    """The report about everything that the script made, from the ledger alone."""
+    from bridge.reports import catalog, conventions, language
+    from bridge.reports.desk import Desk, Source
+    from bridge.reports.period import Period
+
+    customs = conventions.beside(settings.policy, rules)
+    spoken = language.language(customs.language, customs.zone)
+    days = [moment.astimezone(customs.zone).date() for moment in (player.script.acts[0].at, clock())]
+    with queries.snapshot() as snapshot:
+        desk = Desk(
+            source=Source(snapshot),
+            policy=rules,
+            conventions=customs,
+            language=spoken,
+            period=Period(days[0], days[1], customs.zone),
+            now=clock(),
+        )
+        return catalog.make("violations", desk), spoken
+
+
+def _found(report: Report) -> Counter[Illegal]:
+    """The rows of the report."""
+    keys = [column.key for column in report.rows.columns]
+    rows = (dict(zip(keys, map(str, cells), strict=True)) for cells in report.rows.rows)
+    return Counter(
+        Illegal(int(row["ticket"]), row["person"], row["from"], row["to"], row["rule"], row["outcome"]) for row in rows
+    )
+
+
+def _made(player: Player, instance: Instance, language: Language) -> Counter[Illegal]:
+    """The illegal moves that the script made, by what the instance itself recorded."""
+    return Counter(
+        Illegal(
+            move.ticket,
+            instance.people[move.person].name,
+            instance.statuses[move.origin].name if move.origin is not None else language.text("(created)"),
+            instance.statuses[move.target].name,
+            act.illegal,
+            language.text(act.ends),
+        )
+        for act, move in player.moves
+        if act.illegal
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether the bridge found what there was to find, and what it cost."""
+
+    made: Counter[Illegal]
+    found: Counter[Illegal]
+    report: Path
+    ledger: Path
+    entries: int
+    cycles: int
+    requests: int
+
+    def facts(self) -> Mapping[str, object]:
+        """For programs."""
+        lists = {"made": self.made, "missing": self.made - self.found, "too_many": self.found - self.made}
+        numbers = {name: getattr(self, name) for name in ("report", "ledger", "entries", "cycles", "requests")}
+        return {name: sorted(rows.elements()) for name, rows in lists.items()} | numbers
+
+    def tell(self, language: Language) -> None:
+        """For people."""
+        back = sum(one.outcome == language.text("put back") for one in self.found.elements())
+        frame.put(f"Illegal moves: {self.made.total()} made, {self.found.total()} in the report, {back} put back")
+        for word, rows in (("MISSING", self.made - self.found), ("TOO MANY", self.found - self.made)):
+            for row in sorted(rows.elements()):
+                frame.put(f"  {word}: {row}")
+        frame.put(f"Report:        {self.report}")
+        frame.put(f"Audit record:  {self.ledger}, {self.entries} entries")
+        frame.put(f"Requests:      {self.requests} in {self.cycles} cycles")
 
 
 # --- simulate -------------------------------------------------------------------------------------------------------

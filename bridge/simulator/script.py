@@ -35,7 +35,7 @@ class Act:
     illegal: str = ""
     """The rule that this breaks; empty when it is legal."""
     ends: str = ""
-    """What becomes of an illegal move: ``put back`` or ``reported``."""
+    """What becomes of an illegal move, in the words of the reports: ``put back``, ``reported`` or ``observed``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,10 @@ class Player:
             self._next += 1
         self._clock.set(moment)
         return acts[first : self._next]
+
+    def subject(self, ticket: int) -> str:
+        """What a ticket is about."""
+        return self._instance.tickets[ticket].state.subject
 
     def _play(self, act: Act) -> None:
         before = len(self._instance.moves)
