@@ -9,11 +9,12 @@ from functools import cached_property
 
 from bridge.domain.model import PartyName, ProjectId, RoleSpell, StatusId, UserId
 from bridge.domain.policy import Policy
+from bridge.reports import reasons
 from bridge.reports.conventions import Conventions
 from bridge.reports.language import Language
 from bridge.reports.period import Period
 from bridge.reports.values import Fact, Figure, Report, Table
-from bridge.store.queries import Snapshot, StatusRow
+from bridge.store.queries import Ruled, Snapshot, StatusRow
 
 SHORT_HASH = 12
 """Characters of a policy's hash that are shown: no two policies of one site will ever share them."""
@@ -112,6 +113,16 @@ class Desk:
         if type_ is None:
             return self.language.text("unknown")
         return self.source.types.get(type_, f"#{type_}")
+
+    # --- Sentences ---
+
+    def reason(self, ruled: Ruled) -> str:
+        """Why a move was judged as it was: the rule in words, or what the ledger says."""
+        return self.said(ruled.reason) or ruled.sentence.get(self.language.code, "")
+
+    def said(self, sentence: str) -> str:
+        """A sentence of the ledger, which is written in English, in the reader's language where it is known."""
+        return reasons.translated(sentence, self.language)
 
     # --- What all reports have in common ---
 

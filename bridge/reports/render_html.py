@@ -29,15 +29,15 @@ LONG = 40
 """From so many characters on a text gets a column wide enough to be read."""
 
 
-def render(report: Report, language: Language) -> str:
-    """The whole page."""
+def render(report: Report, language: Language, *, rows: int = ROWS) -> str:
+    """The whole page, with at most ``rows`` of the rows behind the numbers."""
     template = _environment().get_template("report.html")
-    return template.render(**_context(report, language), style=Markup(style()))  # noqa: S704 - our own file
+    return template.render(**_context(report, language, rows), style=Markup(style()))  # noqa: S704 - our own file
 
 
 def body(report: Report, language: Language) -> Markup:
     """What stands in ``main``, for a page that brings its own frame and links ``style()``."""
-    return Markup(_environment().get_template("body.html").render(**_context(report, language)))  # noqa: S704 - escaped there
+    return Markup(_environment().get_template("body.html").render(**_context(report, language, ROWS)))  # noqa: S704 - escaped there
 
 
 @lru_cache(1)
@@ -71,7 +71,7 @@ class _Target:
     there: bool
 
 
-def _context(report: Report, language: Language) -> dict[str, object]:
+def _context(report: Report, language: Language, rows: int) -> dict[str, object]:
     text = language.text
     naming = next((index for index, column in enumerate(report.rows.columns) if column.kind is Kind.DECISION), None)
 
@@ -82,7 +82,7 @@ def _context(report: Report, language: Language) -> dict[str, object]:
         for position in tally.rows[:BEHIND]:
             row = report.rows.rows[position]
             name = str(row[naming]) if naming is not None else f"#{position + 1}"
-            yield _Target(name, f"d-{name}", position < ROWS and naming is not None)
+            yield _Target(name, f"d-{name}", position < rows and naming is not None)
 
     def css(value: Cell, column: Column) -> Markup:
         if column.kind in NUMERIC:
@@ -105,8 +105,8 @@ def _context(report: Report, language: Language) -> dict[str, object]:
         "numeric": NUMERIC,
         "colours": len(charts.COLOURS),
         "most_behind": BEHIND,
-        "most_rows": ROWS,
-        "most_groups": GROUPS,
+        "most_rows": rows,
+        "most_groups": min(GROUPS, rows),
         "more": lambda count: language.plural("and {count} more", "and {count} more", count),
         "cut": lambda shown, whole: text(
             "The first {shown} of {whole} rows. The CSV, XLSX and JSON forms of this report hold all of them.",

@@ -91,6 +91,11 @@ def _state_name(desk: Desk, state: str) -> str:
     }[state]
 
 
+def attempt_outcome(desk: Desk, attempt: Attempt) -> str:
+    """What became of a revert, in a few words."""
+    return _state_name(desk, _state(attempt))
+
+
 def _waited(attempt: Attempt) -> timedelta:
     assert attempt.reverted_at is not None  # asked of those that were put back only
     return max(attempt.reverted_at - attempt.moved_at, timedelta(0))
@@ -228,12 +233,12 @@ def _rows(desk: Desk, found: Sequence[Attempt]) -> Table:
                 attempt.rule,
                 desk.status_name(attempt.origin),
                 desk.status_name(attempt.target),
-                _state_name(desk, _state(attempt)),
+                attempt_outcome(desk, attempt),
                 _waited(attempt) if attempt.reverted_at is not None else None,
                 attempt.reverted_at,
                 attempt.explained_at,
                 attempt.conflicts,
-                attempt.detail,
+                desk.said(attempt.detail),
                 attempt.seq,
             )
             for attempt in found

@@ -67,7 +67,7 @@ def violations(desk: Desk) -> Report:
                 "by-move",
                 text("By move"),
                 (Column("from", text("From")), Column("to", text("To"))),
-                lambda r: (_origin(desk, r), desk.status_name(r.target, r.target_name)),
+                lambda r: (origin_name(desk, r), desk.status_name(r.target, r.target_name)),
             ),
             _repeat_offenders(desk, found, illegal),
             _by_hour(desk, found, illegal),
@@ -287,7 +287,7 @@ def _trend(desk: Desk, found: Sequence[Ruled], illegal: Sequence[int]) -> Table:
 
 def _undecided(desk: Desk, found: Sequence[Ruled], undecided: Sequence[int]) -> Table:
     text = desk.language.text
-    groups = grouped(found, undecided, lambda r: r.reason)
+    groups = grouped(found, undecided, desk.reason)
     return Table(
         "undecided",
         text("Not judged, by reason"),
@@ -327,11 +327,11 @@ def _rows(desk: Desk, found: Sequence[Ruled]) -> Table:
                 ruled.type,
                 desk.person_name(ruled.person),
                 desk.party_name(ruled.party),
-                _origin(desk, ruled),
+                origin_name(desk, ruled),
                 desk.status_name(ruled.target, ruled.target_name),
                 ruled.rule,
                 outcome(desk, ruled),
-                ruled.reason or ruled.sentence.get(desk.language.code, ""),
+                desk.reason(ruled),
                 ruled.seq,
             )
             for ruled in found
@@ -362,7 +362,8 @@ def outcome(desk: Desk, ruled: Ruled) -> str:
             return text("to be put back")
 
 
-def _origin(desk: Desk, ruled: Ruled) -> str:
+def origin_name(desk: Desk, ruled: Ruled) -> str:
+    """Where a move came from, in words."""
     if ruled.origin is None and ruled.kind == "creation":
         return desk.language.text("(created)")
     return desk.status_name(ruled.origin, ruled.origin_name)

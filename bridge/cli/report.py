@@ -1,0 +1,206 @@
+"""``bridge report``: every report in every format; and ``bridge explain``, one ticket's life."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bridge.cli import frame
+from bridge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bridge.domain.model import ProjectId, UserId
+    from bridge.reports.desk import Desk
+    from bridge.reports.values import Report
+    from bridge.store.queries import Snapshot
+
+app = typer.Typer(help="Reports, from the ledger alone.", no_args_is_help=True, rich_markup_mode=None)
+
+NAMES = (
+    ("violations", "Who moved tickets against which rules, and what became of it (R1)."),
+    ("reverts", "What was put back, how quickly, and what could not be (R2)."),
+)
+"""Names and help of the reports. Written here because the catalogue would cost ``--help`` half a second; a test holds
+the two together."""
+
+First = Annotated[str, typer.Option("--from", help="First day, like 2026-11-01; 30 days before the last by default.")]
+Last = Annotated[str, typer.Option("--to", help="Last day, included; today by default.")]
+Named = Annotated[str, typer.Option("--period", help="Instead of both: 2026-11, 2026-W47, 2026, today, last-month …")]
+Form = Annotated[
+    str, typer.Option("--format", help="text, html, csv, xlsx, json or pdf; by default as --out is named.")
+]
+Lang = Annotated[str, typer.Option("--lang", help="fr or en; by default as reports.yaml says.")]
+Out = Annotated[str, typer.Option("--out", help="File or folder to write to, instead of standard output.")]
+Projects = Annotated[list[str] | None, typer.Option("--project", help="Only this project (identifier or number).")]
+Person = Annotated[str, typer.Option("--person", help="For reports about one person: their number in OpenProject.")]
+TableName = Annotated[str, typer.Option("--table", help="For CSV: another table of the report than its rows.")]
+Compare = Annotated[bool, typer.Option("--compare", help="Give the headline numbers of the period before as well.")]
+
+
+def _command(name: str, about: str) -> None:
+    def command(
+        context: typer.Context,
+        first: First = "",
+        last: Last = "",
+        period: Named = "",
+        form: Form = "",
+        lang: Lang = "",
+        out: Out = "",
+        project: Projects = None,
+        person: Person = "",
+        table: TableName = "",
+        compare: Compare = False,
+    ) -> None:
+        from bridge.reports import catalog, comparison
+
+        with _desk(context, first=first, last=last, period=period, lang=lang, projects=project, person=person) as desk:
+            report = comparison.compared(name, desk) if compare else catalog.make(name, desk)
+            _deliver(report, desk, form, out, table)
+
+    app.command(name, help=about)(command)
+
+
+for _name, _about in NAMES:
+    _command(_name, _about)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of --format json."""
+    from bridge.reports import render_json
+
+    frame.put_json(render_json.schema())
+
+
+def explain(
+    context: typer.Context,
+    ticket: Annotated[int, typer.Argument(min=1, help="The ticket's number.")],
+    form: Form = "",
+    lang: Lang = "",
+    out: Out = "",
+    as_json: frame.Json = False,
+) -> None:
+    """Tell one ticket's whole life: every move with its verdict, rule and place in the ledger, every revert."""
+    from bridge.domain.model import WorkPackageId
+    from bridge.reports.definitions.explain import explain as tell
+
+    with _desk(context, lang=lang) as desk:
+        report = tell(desk, WorkPackageId(ticket))
+        _deliver(report, desk, "json" if as_json else form, out, "", suffix=str(ticket))
+
+
+# --- What they share ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _desk(
+    context: typer.Context,
+    *,
+    first: str = "",
+    last: str = "",
+    period: str = "",
+    lang: str = "",
+    projects: list[str] | None = None,
+    person: str = "",
+) -> Iterator[Desk]:
+    from bridge import wiring
+    from bridge.openproject import activity_text
+    from bridge.reports import conventions, language
+    from bridge.reports import period as periods
+    from bridge.reports.desk import Desk, Source
+    from bridge.store.queries import Queries
+
+    settings = frame.settings(context)
+    policy = wiring.policy(settings.policy)
+    held = conventions.beside(settings.policy, policy)
+    now = datetime.now(UTC)
+    today = now.astimezone(held.zone).date()
+    if period and (first or last):
+        raise ConfigError("give either --period or --from and --to, not both")
+    span = (
+        periods.named(period, today, held.zone)
+        if period
+        else periods.between(first or None, last or None, today, held.zone)
+    )
+    with Queries(settings.store_url) as queries, queries.snapshot() as snapshot:
+        yield Desk(
+            source=Source(snapshot),
+            policy=policy,
+            conventions=held,
+            language=language.language(lang or held.language, held.zone),
+            period=span,
+            now=now,
+            ticket_url=settings.openproject.public_url or settings.openproject.url,
+            projects=_projects(projects, snapshot) if projects else None,
+            person=_person(person, snapshot) if person else None,
+            is_note=lambda text: activity_text.is_automatic(text) or activity_text.is_retracted(text),
+        )
+
+
+def _projects(asked: list[str], snapshot: Snapshot) -> frozenset[ProjectId]:
+    known = snapshot.projects()
+    by_name = {identifier: id_ for id_, (identifier, _) in known.items()} | {str(id_): id_ for id_ in known}
+    unknown = [name for name in asked if name not in by_name]
+    if unknown:
+        there = ", ".join(sorted(identifier for identifier, _ in known.values()))
+        raise ConfigError(f"the ledger knows no project {', '.join(unknown)}; it knows {there or 'none yet'}")
+    return frozenset(by_name[name] for name in asked)
+
+
+def _person(asked: str, snapshot: Snapshot) -> UserId:
+    people = snapshot.people()
+    named = [id_ for id_, name in people.items() if asked in (str(id_), name)]
+    if len(named) != 1:
+        raise ConfigError(
+            f"the ledger knows {'no person' if not named else f'{len(named)} people called'} {asked!r}: "
+            "give their number in OpenProject, which stands in the address of their page there"
+        )
+    return named[0]
+
+
+def _deliver(report: Report, desk: Desk, form: str, out: str, table: str, *, suffix: str = "") -> None:
+    from bridge.reports.render import FORMATS, file_name, render
+
+    extension = Path(out).suffix.removeprefix(".")
+    form = form or {"txt": "text"}.get(extension, extension if extension in FORMATS else "text")
+    if table and form != "csv":
+        raise ConfigError("--table chooses what a CSV holds: add --format csv")
+    if form == "text" and not out:
+        _print(report, desk)
+        return
+    content = render(report, desk.language, form, table=table)
+    if not out:
+        _put_bytes(content, form)
+        return
+    path = Path(out)
+    if path.is_dir() or out.endswith("/"):
+        path /= file_name(report, form, suffix or desk.period)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+    frame.say(f"{path}: {len(content) // 1024 + 1} KiB")
+
+
+def _print(report: Report, desk: Desk) -> None:
+    import shutil
+
+    from bridge.reports import render_text
+
+    on_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size((120, 24)).columns if on_terminal else 120
+    sys.stdout.write(render_text.render(report, desk.language, width=max(width, 60), colour=on_terminal))
+
+
+def _put_bytes(content: bytes, form: str) -> None:
+    if form in ("xlsx", "pdf") and sys.stdout.isatty():
+        raise ConfigError(f"{form} is no text: add --out FILE, or send it on with |")
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
