@@ -387,8 +387,9 @@ class _Check:
                 if stands_for != (said["of"] if kind in _SUBSTITUTES else None):
                     raise ValueError(stands_for)
                 if kind in _SUBSTITUTES:
-                    self._explained.add(said["of"])
-                elif kind == EntryKind.RETENTION.value:
+                    self._explained |= {said["of"], said["erases"]}
+                    kind, said = said["kind"], said["payload"]
+                if kind == EntryKind.RETENTION.value:
                     self._ranges += [(first, last) for first, last in said["erased"]]
                     if "anchor" in said:
                         self._anchors.append((said["anchor"]["size"], said["anchor"]["chain"], said["anchor"]["root"]))

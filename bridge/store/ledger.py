@@ -270,10 +270,11 @@ class Ledger:
         return StatusNames(current, {name: frozenset(ids) for name, ids in ever.items()})
 
     def observe_people(self, names: Mapping[UserId, str], at: datetime) -> None:
-        """People's names as seen; a new name is kept beside the old ones."""
+        """People's names as seen; a new name is kept beside the old ones. A redacted person stays without a name."""
         with self.batch():
+            people = self.writer.projection.people
             for person, name in names.items():
-                if self.writer.projection.people.get(person) != name:
+                if people.get(person, "") not in (name, None):
                     self.writer.append(EntryKind.PERSON, None, {"at": iso(at), "name": name, "person": person})
 
     def person_name(self, person: UserId) -> str | None:

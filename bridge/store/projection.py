@@ -181,9 +181,9 @@ class Projection:
         if reading is not None:
             reading(seq, work_package or 0, payload)
 
-    def activity(self, seq: int, work_package: int, activity: int, updated_at: str, content: bytes) -> None:
-        """``apply`` for an activity whose content's digest is known already."""
-        self._add(schema.activity, (work_package, activity, seq, updated_at, content))
+    def activity(self, seq: int, work_package: int, activity: int, updated_at: str, mark: bytes | None) -> None:
+        """``apply`` for an activity whose ``digest`` is known already; None for a redacted one."""
+        self._add(schema.activity, (work_package, activity, seq, updated_at, mark))
 
     def _add(self, statement: Statement, row: Row) -> None:
         waiting = self.rows.get(statement)
@@ -194,7 +194,8 @@ class Projection:
 
     def _activity(self, seq: int, work_package: int, payload: Payload) -> None:
         received = payload["received"]
-        self.activity(seq, work_package, received["id"], received["updatedAt"], digest(canonical(received)))
+        mark = None if payload.get("redacted") else digest(canonical(received))
+        self.activity(seq, work_package, received["id"], received["updatedAt"], mark)
 
     def _ticket(self, seq: int, work_package: int, payload: Payload, vanished: bool = False) -> None:
         at = _us(payload["at"])
@@ -360,12 +361,16 @@ class Projection:
         )
 
     def _claim(self, _seq: int, _: int, payload: Payload) -> None:
-        action = self.actions[payload["action"]]
+        action = self.actions.get(payload["action"])
+        if action is None:
+            return  # its intent is older than retention keeps
         state = "claimed" if action.reverted_at is None else action.state
         self._act(replace(action, state=state, claimed_at=_us(payload["at"])), None)
 
     def _outcome(self, _seq: int, _: int, payload: Payload) -> None:
-        action = self.actions[payload["action"]]
+        action = self.actions.get(payload["action"])
+        if action is None:
+            return
         at = _us(payload["at"])
         outcome = payload["outcome"]
         detail = payload.get("detail")

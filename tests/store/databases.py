@@ -8,9 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 POSTGRESQL = pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgresql")])
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """What somebody with the database's password has."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
 
 
 @contextmanager
@@ -20,10 +29,8 @@ def databases(request: pytest.FixtureRequest, directory: Path) -> Iterator[Calla
     schemas: list[str] = []
 
     def run(statement: str) -> None:
-        engine = create_engine(request.getfixturevalue("postgresql"))
-        with engine.begin() as connection:
+        with connected(request.getfixturevalue("postgresql")) as connection:
             connection.execute(text(statement))
-        engine.dispose()
 
     def make(kind: str) -> str:
         if kind == "sqlite":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Self
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, Row, Table, create_engine, delete, insert, select, text
+from sqlalchemy import Connection, Row, Table, delete, insert, select, text
 
 from bridge.store.audit import Verdict, verify
 from bridge.store.chain import START, leaf_hash, link
@@ -21,7 +20,7 @@ from bridge.store.ledger import Ledger
 from bridge.store.record import entries
 from bridge.store.schema import EntryKind, metadata
 from bridge.store.seal import seal
-from tests.store.databases import POSTGRESQL, databases
+from tests.store.databases import POSTGRESQL, connected, databases
 from tests.store.lives import Clock, live
 
 
@@ -40,36 +39,28 @@ class Sealed:
 
     def remember(self) -> Self:
         """Keep every row, so that ``restore`` can undo whatever a test does."""
-        with self.connection() as connection:
+        with connected(self.url) as connection:
             self.rows = {table: list(connection.execute(select(table))) for table in metadata.sorted_tables}
         return self
 
     def restore(self) -> None:
-        with self.connection() as connection:
+        with connected(self.url) as connection:
             for table, rows in self.rows.items():
                 connection.execute(delete(table))
                 if rows:
                     connection.execute(insert(table), [row._asdict() for row in rows])
 
-    @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """What somebody with the database's password has."""
-        engine = create_engine(self.url)
-        with engine.begin() as connection:
-            yield connection
-        engine.dispose()
-
     def verify(self, **options: object) -> Verdict:
         return verify(self.url, keys=[self.public], notes=[self.note], **options)  # type: ignore[arg-type]
 
     def tamper(self, *statements: str, **values: object) -> None:
-        with self.connection() as connection:
+        with connected(self.url) as connection:
             for statement in statements:
                 connection.execute(text(statement), values)
 
     def rehash(self, start: int) -> None:
         """Make the chain fit again from an entry on, as somebody would who has read docs/audit.md."""
-        with self.connection() as connection:
+        with connected(self.url) as connection:
             chain = START
             for entry in list(entries(connection)):
                 if entry.seq >= start:
@@ -283,7 +274,7 @@ def a_stored_hash(sealed: Sealed, dice: random.Random) -> None:
 
 def a_text_erased_without_an_entry(sealed: Sealed, dice: random.Random) -> int:
     seq = dice.randint(2, sealed.size)
-    with sealed.connection() as connection:
+    with connected(sealed.url) as connection:
         [entry] = [each for each in entries(connection) if each.seq == seq]
     sealed.tamper(
         "UPDATE entry SET payload = NULL, salt = NULL, commitment = :c WHERE seq = :seq", c=entry.committed(), seq=seq
