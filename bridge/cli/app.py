@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bridge import __version__
-from bridge.cli import config, doctor, frame, rehearsal, service
+from bridge.cli import config, doctor, frame, rehearsal, report, service
 from bridge.errors import EXIT_UNAVAILABLE, BridgeError
 
 # Plain help: rich's is prettier and twice as slow.
@@ -47,6 +47,7 @@ for command in (
     service.run,
     service.once,
     service.status,
+    report.explain,
     service.pause,
     service.resume,
     doctor.doctor,
@@ -54,6 +55,7 @@ for command in (
     rehearsal.simulate,
 ):
     app.command()(command)
+app.add_typer(report.app, name="report")
 app.add_typer(config.app, name="config")
 
 
