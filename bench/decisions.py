@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge.domain.model import Illegal, Mode, Move, PartyName, RuleId, StatusName
-from bridge.domain.policy import Party, Policy, Rule, judge, load, survey
+from bridge.domain.policy import Party, Policy, Rule, judge, load
 from bridge.domain.policy.rules import After, OnlyBy
+from bridge.domain.policy.survey import survey
 
 CEGAPE = Path(__file__).parents[1] / "config" / "cegape.yaml"
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -389,6 +389,13 @@ def membership(hal: object) -> Membership | None:
     )
 
 
+def allowed_statuses(hal: object) -> frozenset[StatusId]:
+    """The statuses that a form offers to whoever asked (contract §6.5)."""
+    offered = _mapping(_mapping(_mapping(_mapping(hal, "_embedded"), "schema"), "status"), "_links")
+    links = _get(offered, "allowedValues", list)
+    return frozenset(StatusId(_number(_get(link, "href", str), "allowedValues")) for link in links)
+
+
 def custom_field_labels(hal: object) -> dict[str, str]:
     """The labels of the custom fields in a work package schema, by key."""
     if _get(hal, "_type", str) != "Schema" or not isinstance(hal, dict):

@@ -388,6 +388,19 @@ class Tracker:
                 raise resources.Malformed("the status is not the one that was set")
         return Written(ticket)
 
+    def settable(self, ticket: Ticket) -> frozenset[StatusId] | Missing | Refused:
+        """The statuses that the bridge's account may set from where the ticket stands, by its form (contract §6.5).
+
+        A form validates and saves nothing. Refused when the account may not change the ticket at all.
+        """
+        answer = self._client.write("POST", f"/work_packages/{ticket.id}/form", {"lockVersion": ticket.lock_version})
+        if answer.status == 404:
+            return Missing()
+        if not answer.ok:
+            return _refused(answer)
+        with _of(ticket.id):
+            return resources.allowed_statuses(answer.body)
+
     def comment(
         self, work_package: WorkPackageId, text: str, *, notify: bool = True
     ) -> ActivityReading | Refused | Missing:

@@ -7,6 +7,5 @@ not show; ``rules`` is what a file says and ``judging`` what follows from it.
 from bridge.domain.policy.judging import Policy, judge
 from bridge.domain.policy.reading import load, schema
 from bridge.domain.policy.rules import Exemption, Limits, Party, Rule
-from bridge.domain.policy.survey import survey
 
-__all__ = ["Exemption", "Limits", "Party", "Policy", "Rule", "judge", "load", "schema", "survey"]
+__all__ = ["Exemption", "Limits", "Party", "Policy", "Rule", "judge", "load", "schema"]

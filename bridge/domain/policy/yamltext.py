@@ -54,7 +54,7 @@ class Scalar:
         if not self.plain:
             return "text"
         for kind, pattern in _PLAIN_KINDS.items():
-            if pattern.fullmatch(self.text):
+            if re.fullmatch(pattern, self.text):
                 return kind
         return "text"
 
@@ -82,12 +82,10 @@ class Sequence:
 Node = Scalar | Mapping | Sequence
 
 _PLAIN_KINDS = {
-    "nothing": re.compile(r"|~|null|Null|NULL"),
-    "true or false": re.compile(r"true|True|TRUE|false|False|FALSE"),
-    "a number": re.compile(
-        r"[-+]?(\d+|\d*\.\d+|\d+\.)([eE][-+]?\d+)?|0x[\da-fA-F]+|0o[0-7]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
-    ),
-    "a date": re.compile(r"\d{4}-\d\d?-\d\d?([Tt ].*)?"),
+    "nothing": r"|~|null|Null|NULL",
+    "true or false": r"true|True|TRUE|false|False|FALSE",
+    "a number": r"[-+]?(\d+|\d*\.\d+|\d+\.)([eE][-+]?\d+)?|0x[\da-fA-F]+|0o[0-7]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+    "a date": r"\d{4}-\d\d?-\d\d?([Tt ].*)?",
 }
 
 
