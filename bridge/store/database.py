@@ -103,7 +103,7 @@ def _sqlite_error(error: sqlite3.Error, where: str) -> BridgeError:
         case sqlite3.SQLITE_CORRUPT:
             return Damaged(f"{where} is damaged ({error}): keep the file, and restore the last backup")
         case sqlite3.SQLITE_NOTADB:
-            return Stop(
+            return Damaged(
                 f"{where} is no SQLite database, or it is damaged: name another file, or restore the last backup"
             )
         case sqlite3.SQLITE_CANTOPEN:
@@ -130,10 +130,11 @@ class Database:
         self._lock_file: int | None = None
         with translated(self.url):
             self._take_lock_file()
+            self.engine = _engine(self.url)
             try:
-                self.engine = _engine(self.url)
                 self.connection = self._connect()
             except BaseException:
+                self.engine.dispose()
                 self._release_lock_file()
                 raise
 
