@@ -9,7 +9,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -141,6 +140,8 @@ def _spend_the_day(
     pace: float,
 ) -> None:
     """People act on the server; the daemon looks after each minute of their day."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from bridge import wiring
     from bridge.daemon import Daemon
 
