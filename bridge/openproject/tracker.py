@@ -308,20 +308,23 @@ class Tracker:
         last: K | None = None
         page = 1
         while True:
-            answer = self._client.get(path, {**params, **_page(rows - page + 1, page)})
+            size = rows - page + 1
+            answer = self._client.get(path, {**params, **_page(size, page)})
             with _reading(f"the list {path}"):
                 body = _granted(answer, f"the list {path}")
                 total = resources.total(body)
                 elements = read(body)
                 if page == 1:
                     rows, date = resources.page_size(body, rows), answer.date
+                    size = rows
             keys = [key(element) for element in elements]
             if page > 1 and last not in keys:
                 return None
             found.update(zip(keys, elements, strict=True))
-            if len(found) >= total:
+            # Not by what was found: some of that may have gone again, and the total with it.
+            if (page - 1) * size + len(elements) >= total:
                 return found, date
-            if len(elements) < rows - page + 1 or page >= rows:
+            if len(elements) < size or page >= rows:
                 # The server says there are more, and this page is not full.
                 return None
             last = keys[-1]

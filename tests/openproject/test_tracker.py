@@ -322,6 +322,8 @@ def test_full_tickets_are_never_listed(world: World) -> None:
 )
 # Two of the first page's go while it is read, and two come: the second page would begin one too late, unnoticed.
 @example("17.6", 4, 12, [(1, "delete", 0), (1, "delete", 0), (1, "create", 0), (1, "create", 0)])
+# Two that were read already go before the last page: the count alone would say that everything has been seen.
+@example("17.6", 6, 13, [(4, "delete", 0), (4, "delete", 0)])
 def test_no_ticket_slips_between_two_pages(
     version: str, rows: int, tickets: int, meanwhile: list[tuple[int, str, int]]
 ) -> None:
