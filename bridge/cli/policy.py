@@ -56,9 +56,11 @@ def check(
     try:
         rules = _load(path)
     except PolicyError as error:
-        if not as_json:
-            raise
-        frame.put_json({"policy": str(path), "complaints": error.complaints})
+        # The complaints are the result: bare, so that editors find file, line and column.
+        if as_json:
+            frame.put_json({"policy": str(path), "complaints": error.complaints})
+        else:
+            frame.put(str(error))
         raise typer.Exit(EXIT_USAGE) from None
     odd = _odd(rules)
     found: list[object] = []
@@ -233,6 +235,36 @@ def matrix(
         draw = _chosen(form, {"text": matrix_text, "svg": matrix_svg})
         _write(output, draw(rules, table, spoken))
     raise typer.Exit(EXIT_FINDINGS if table.odd else 0)
+
+
+@app.command(cls=quick.Command)
+def replay(
+    context: typer.Context,
+    policy: PolicyFile = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Another policy.", show_default="what was decided at the time")
+    ] = None,
+    as_json: frame.Json = False,
+) -> None:
+    """Judge every move in the ledger anew, and show what becomes of it. Exit code 1 when anything differs.
+
+    Facts that the ledger does not keep (assignee, custom fields) leave a move undecided where a rule asks for them.
+    """
+    from datetime import UTC, datetime
+
+    from bridge.cli.policy_output import replay_json, replay_text
+    from bridge.cli.policy_replay import replay as judge_anew
+    from bridge.store.queries import Queries
+
+    rules = _load(_path(context, policy))
+    other = _load(against) if against is not None else None
+    with Queries(frame.settings(context).store_url) as queries, queries.snapshot() as snapshot:
+        came_of_it = judge_anew(snapshot, rules, other, datetime.now(UTC))
+    if as_json:
+        frame.put_json(replay_json(came_of_it))
+    else:
+        frame.put(replay_text(came_of_it))
+    raise typer.Exit(EXIT_FINDINGS if came_of_it.differences else 0)
 
 
 @app.command(cls=quick.Command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
@@ -9,11 +11,15 @@ from bridge.domain.model import Allowed, Illegal, Mode, Undecided
 from bridge.domain.policy.survey import Answer, way
 
 if TYPE_CHECKING:
+    from bridge.cli.policy_replay import Replay
     from bridge.domain.model import Move, Objection, StatusName, Verdict
     from bridge.domain.policy import Policy
     from bridge.domain.policy.advice import Advice
     from bridge.domain.policy.cases import Outcome
     from bridge.domain.policy.survey import Survey
+    from bridge.domain.replay import Difference
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 WORDS = {
     "en": {
@@ -200,3 +206,76 @@ def junit_xml(outcome: Outcome, filename: str) -> str:
         + "\n".join(parts)
         + "\n</testsuite>\n"
     )
+
+
+SAID = ("allowed", "reported", "put back", "undecided")
+
+
+def replay_text(replay: Replay) -> str:
+    """How many moves are judged how, before and now, and each move on which that differs."""
+    lines = [f"{replay.moves} moves of {replay.tickets} tickets", f"{'':12}{'before':>10}{'now':>10}"]
+    lines += [f"{said:12}{replay.old_counts.get(said, 0):>10}{replay.counts.get(said, 0):>10}" for said in SAID]
+    for title, found in _grouped(replay):
+        lines += ["", f"{title}: {len(found)}"]
+        by_person = Counter(replay.people.get(one.told.person or -1, "unknown") for one in found)
+        lines.append("  by person: " + ", ".join(f"{name} {count}" for name, count in by_person.most_common()))
+        by_rule = Counter(rule for one in found for rule in one.rules)
+        if by_rule:
+            lines.append("  by rule: " + ", ".join(f"{rule} {count}" for rule, count in by_rule.most_common()))
+        lines += [f"  {_difference(replay, one)}" for one in found]
+    return "\n".join(lines)
+
+
+def replay_json(replay: Replay) -> dict[str, object]:
+    """The same for programs."""
+    return {
+        "moves": replay.moves,
+        "tickets": replay.tickets,
+        "before": {said: replay.old_counts.get(said, 0) for said in SAID},
+        "now": {said: replay.counts.get(said, 0) for said in SAID},
+        "differences": [
+            {
+                "ticket": one.life.work_package,
+                "project": one.life.identifier,
+                "at": _time(one).isoformat(),
+                "person": one.told.person,
+                "from": _status(replay, one.told.origin),
+                "into": _status(replay, one.told.target),
+                "before": one.old,
+                "now": one.new,
+                "rules": one.rules,
+            }
+            for one in replay.differences
+        ],
+    }
+
+
+def _grouped(replay: Replay) -> list[tuple[str, list[Difference]]]:
+    refused: list[Difference] = []
+    allowed: list[Difference] = []
+    otherwise: list[Difference] = []
+    for one in replay.differences:
+        harder, milder = SAID.index(one.new), SAID.index(one.old)
+        if "undecided" in (one.new, one.old):
+            otherwise.append(one)
+        elif harder > milder:
+            refused.append(one)
+        else:
+            allowed.append(one)
+    titles = ("newly refused, or further", "newly allowed, or less far", "newly decided, or not any more")
+    return [(title, found) for title, found in zip(titles, (refused, allowed, otherwise), strict=True) if found]
+
+
+def _difference(replay: Replay, one: Difference) -> str:
+    who = replay.people.get(one.told.person or -1, f"person {one.told.person}")
+    move = f"{_status(replay, one.told.origin)} → {_status(replay, one.told.target)}"
+    rules = f" ({', '.join(one.rules)})" if one.rules else ""
+    return f"#{one.life.work_package} {_time(one):%Y-%m-%d %H:%M} {who}: {move}: {one.old} → {one.new}{rules}"
+
+
+def _status(replay: Replay, status: int | None) -> str:
+    return "creation" if status is None else replay.statuses.get(status, f"status {status}")
+
+
+def _time(one: Difference) -> datetime:
+    return EPOCH + timedelta(microseconds=one.told.latest)

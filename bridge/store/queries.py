@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Integer,
     Select,
     and_,
     create_engine,
@@ -145,6 +146,31 @@ class Step(NamedTuple):
     number: int
     put_back: int | None
     """When it was put back; None when it was not."""
+
+
+class Change(NamedTuple):
+    """One status change with what was said to it, as narrow as judging 100,000 of them anew needs.
+
+    ``earliest`` and ``latest`` are in microseconds since the epoch.
+    """
+
+    work_package: int
+    project: int
+    type: str
+    activity: int
+    part: int
+    kind: str
+    origin: int | None
+    target: int | None
+    person: int | None
+    party: str | None
+    own: bool
+    verdict: str
+    rule: str | None
+    mode: str | None
+    reason: str
+    earliest: int
+    latest: int
 
 
 class Listing(NamedTuple):
@@ -455,7 +481,8 @@ class Snapshot:
 
     def steps(self, projects: Collection[ProjectId] | None = None) -> Iterator[Step]:
         """Every status change that counts, ticket by ticket, each ticket's in order."""
-        decision, action = schema.decision.c, schema.action.c
+        decision = schema.decision.c
+        put_back = self._put_back()
         query = (
             select(
                 decision.seq,
@@ -465,20 +492,45 @@ class Snapshot:
                 decision.target,
                 decision.person,
                 decision.party,
-                decision.own,
+                as_is(decision.own, Integer),
                 as_is(decision.latest, BigInteger),
                 decision.day,
                 decision.number,
-                as_is(action.reverted_at, BigInteger),
             )
-            .select_from(schema.decision.outerjoin(schema.action, _carried_out()))
             .where(decision.current)
             .order_by(decision.work_package, decision.latest, decision.activity, decision.part)
         )
         if projects is not None:
             query = query.where(decision.project.in_(projects))
         for rows in self._stream(query):
-            yield from map(Step._make, rows)
+            for row in rows:
+                yield Step(*row, put_back.get(row[0]))
+
+    def _put_back(self) -> dict[int, int]:
+        """When moves were put back, by the seq of the decision that counts. A join would cost more: they are few."""
+        decision, action = schema.decision.c, schema.action.c
+        query = (
+            select(decision.seq, as_is(action.reverted_at, BigInteger))
+            .join_from(schema.action, schema.decision, _carried_out())
+            .where(decision.current, action.reverted_at.is_not(None))
+        )
+        return dict(map(tuple, self._connection.execute(query)))
+
+    def changes(self) -> Iterator[Change]:
+        """Every status change that counts, ticket by ticket, each ticket's in order: what ``policy replay`` judges."""
+        decision = schema.decision.c
+        columns = [decision[name] for name in Change._fields[:-2]]
+        times = [as_is(decision.earliest, BigInteger), as_is(decision.latest, BigInteger)]
+        query = select(*columns, *times).where(decision.current)
+        order = (decision.work_package, decision.latest, decision.activity, decision.part)
+        for rows in self._stream(query.order_by(*order)):
+            yield from map(Change._make, rows)
+
+    def commented(self, work_packages: Collection[int]) -> Iterator[tuple[int, Mapping[str, object]]]:
+        """Ticket and last received form of each activity of these tickets that holds a comment, in order."""
+        for some in _chunks(sorted(work_packages)):
+            for work_package, _, payload in self._activities(_has_comment, some):
+                yield work_package, orjson.loads(payload)["received"]
 
     def tickets(self) -> Iterator[Listing]:
         """Every ticket ever seen, as last listed."""
@@ -488,41 +540,55 @@ class Snapshot:
             yield from map(Listing._make, rows)
 
     def remarks(self) -> Iterator[Remark]:
-        """Every comment as it stands now, ticket by ticket. OpenProject's own notes are among them."""
-        # Canonical JSON: this is how an empty comment is spelt, and no text inside a string can look like it.
-        for work_package, seq, payload in self._activities(fact.c.payload.not_like('%"comment":"",%')):
+        """Every comment as it stands now. OpenProject's own notes are among them."""
+        for work_package, seq, payload in self._activities(_has_comment):
             received = orjson.loads(payload)["received"]
             at = schema.microseconds(datetime.fromisoformat(received["createdAt"]))
             yield Remark(seq, work_package, received["user"], at, received["comment"])
 
     def lines(self, labels: Collection[str], work_packages: Collection[int] | None = None) -> Iterator[Line]:
-        """What activities say about the attributes with these labels, ticket by ticket, each ticket's in order."""
+        """What activities, of all tickets or of these, say about the attributes with these labels."""
         if not labels:
             return
-        wanted = or_(*(fact.c.payload.contains(f"<strong>{label}</strong>", autoescape=True) for label in labels))
-        if work_packages is not None:
-            wanted = and_(schema.activity.c.work_package.in_(work_packages), wanted)
-        for work_package, _, payload in self._activities(wanted):
-            received = orjson.loads(payload)["received"]
-            at = schema.microseconds(datetime.fromisoformat(received["updatedAt"]))
-            yield Line(work_package, at, received["details"])
 
-    def _activities(self, condition: Any) -> Iterator[tuple[int, int, str]]:
-        """Ticket, seq and payload of the last revision of each activity for which the condition holds."""
-        activity, later = schema.activity.c, schema.activity.alias().c
-        last = (
-            select(func.max(later.seq))
-            .where(later.work_package == activity.work_package, later.activity == activity.activity)
-            .scalar_subquery()
+        def says(payload: Any) -> ColumnElement[bool]:
+            return or_(*(payload.contains(f"<strong>{label}</strong>", autoescape=True) for label in labels))
+
+        for some in [None] if work_packages is None else _chunks(sorted(work_packages)):
+            for work_package, _, payload in self._activities(says, some):
+                received = orjson.loads(payload)["received"]
+                at = schema.microseconds(datetime.fromisoformat(received["updatedAt"]))
+                yield Line(work_package, at, received["details"])
+
+    def _activities(
+        self, condition: Callable[[Any], ColumnElement[bool]], work_packages: Collection[int] | None = None
+    ) -> Iterator[tuple[int, int, str]]:
+        """Ticket, seq and payload of the last revision of each activity whose payload meets the condition.
+
+        In order of ticket and activity, what is left of erased ones last. Not by the ``fact`` view, which reads every
+        payload twice.
+        """
+        activity, entry = schema.activity.c, schema.entry.c
+        revisions = select(activity.work_package, activity.activity, func.max(activity.seq).label("seq"))
+        if work_packages is not None:
+            revisions = revisions.where(activity.work_package.in_(work_packages))
+        last = revisions.group_by(activity.work_package, activity.activity).subquery()
+        whole = (
+            select(last.c.work_package, last.c.seq, entry.payload)
+            .join_from(last, schema.entry, entry.seq == last.c.seq)
+            .where(condition(entry.payload))
+            .order_by(last.c.work_package, last.c.activity)
         )
-        query = (
-            select(activity.work_package, activity.seq, fact.c.payload)
-            .join_from(schema.activity, fact, fact.c.seq == activity.seq)
-            .where(activity.seq == last, condition)
-            .order_by(activity.work_package, activity.activity)
-        )
-        for rows in self._stream(query):
+        for rows in self._stream(whole):
             yield from rows
+        stand_ins = select(entry.stands_for).where(entry.stands_for.is_not(None))
+        if self._connection.execute(stand_ins.limit(1)).first() is not None:
+            erased = (
+                select(last.c.work_package, last.c.seq, fact.c.payload)
+                .join_from(last, fact, fact.c.seq == last.c.seq)
+                .where(last.c.seq.in_(stand_ins), condition(fact.c.payload))
+            )
+            yield from self._connection.execute(erased)
 
     # --- Events and the record itself ---
 
@@ -683,8 +749,7 @@ class Snapshot:
         if not explained:
             return {}
         found: dict[DecisionId, str] = {}
-        of_this = and_(fact.c.payload.contains("<!-- bridge:"), schema.activity.c.work_package == work_package)
-        for _, _, payload in self._activities(of_this):
+        for _, _, payload in self._activities(lambda payload: payload.contains("<!-- bridge:"), [work_package]):
             comment = orjson.loads(payload)["received"]["comment"]
             for decision in explained:
                 if decision in comment:
@@ -696,6 +761,12 @@ class Snapshot:
 
 
 # --- Pieces of queries ----------------------------------------------------------------------------------------------
+
+
+def _has_comment(payload: Any) -> ColumnElement[bool]:
+    """Canonical JSON: this is how an empty comment is spelt, and no text inside a string can look like it."""
+    found: ColumnElement[bool] = payload.not_like('%"comment":"",%')
+    return found
 
 
 def _carried_out() -> Any:

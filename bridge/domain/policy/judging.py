@@ -158,6 +158,19 @@ class Policy:
         found = self._objections((self._scope(project, type, at), party, origin, target, self._hits(visited)))
         return tuple((one.rule, one.mode) for one in found.broken), tuple((one.rule, one.mode) for one in found.open)
 
+    def tells_apart(self, project: str, type: str, person: str, ticket: int, at: datetime) -> object:
+        """What of this some rule, mode or exemption distinguishes: equal values are judged alike; None: nothing."""
+        if not self._scoped:
+            return None
+        named = self._named
+        return (
+            self._began(at) if self._moments else None,
+            named.projects.get(project),
+            named.types.get(type),
+            named.people.get(person),
+            named.tickets.get(ticket),
+        )
+
     def due_reminders(
         self, status: StatusName, since: datetime, now: datetime, *, project: str = "", type: str = ""
     ) -> tuple[Reminder, ...]:
