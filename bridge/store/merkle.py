@@ -74,16 +74,22 @@ class Tree:
             hashes.clear()
             level += 1
 
-    def root(self, more: Sequence[bytes] = ()) -> bytes:
-        """RFC 6962 root; with ``more`` leaves where the tree ends with a complete group."""
-        root: bytes | None = None
+    def peaks(self, more: Sequence[bytes] = ()) -> list[bytes]:
+        """Roots of the complete subtrees, largest first; with ``more`` leaves where the tree ends with a full group."""
+        peaks = []
         for hashes in [more or self._levels[0], *self._levels[1:]]:
             end = len(hashes)
             for bit in (1, 2, 4, 8):
                 if len(hashes) & bit:
-                    peak = complete(hashes[end - bit : end])
+                    peaks.append(complete(hashes[end - bit : end]))
                     end -= bit
-                    root = peak if root is None else node_hash(peak, root)
+        return peaks[::-1]
+
+    def root(self, more: Sequence[bytes] = ()) -> bytes:
+        """RFC 6962 root; ``more`` as for ``peaks``."""
+        root: bytes | None = None
+        for peak in reversed(self.peaks(more)):
+            root = peak if root is None else node_hash(peak, root)
         return EMPTY if root is None else root
 
 
