@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from bridge.domain.model import PartyName, ProjectId, RoleSpell, StatusId, UserId
+from bridge.domain.model import PartyName, ProjectId, RoleSpell, StatusId, StatusName, UserId
 from bridge.domain.policy import Policy
 from bridge.reports import reasons
+from bridge.reports.calendar import BusinessClock
 from bridge.reports.conventions import Conventions
+from bridge.reports.history import NEVER, History
 from bridge.reports.language import Language
 from bridge.reports.period import Period
 from bridge.reports.values import Fact, Figure, Report, Table
-from bridge.store.queries import Ruled, Snapshot, StatusRow
+from bridge.store.queries import Listing, Ruled, Snapshot, StatusRow
+from bridge.store.schema import microseconds
 
 SHORT_HASH = 12
 """Characters of a policy's hash that are shown: no two policies of one site will ever share them."""
@@ -25,6 +28,7 @@ class Source:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        self._histories: dict[frozenset[ProjectId] | None, History] = {}
 
     @cached_property
     def statuses(self) -> dict[StatusId, StatusRow]:
@@ -52,6 +56,28 @@ class Source:
         return self.snapshot.role_spells()
 
     @cached_property
+    def spelling(self) -> dict[StatusId, str]:
+        """Statuses as the policy spells them, else as the server does."""
+        names = {status: row.name for status, row in self.statuses.items()}
+        return names | self.snapshot.spelling()
+
+    @cached_property
+    def listings(self) -> dict[int, Listing]:
+        """Every ticket as last listed."""
+        return {listing.work_package: listing for listing in self.snapshot.tickets()}
+
+    @cached_property
+    def vanished(self) -> dict[int, int]:
+        """When tickets went out of sight."""
+        return self.snapshot.vanished()
+
+    def history(self, projects: frozenset[ProjectId] | None) -> History:
+        """Every ticket's life; of some projects, or of all."""
+        if projects not in self._histories:
+            self._histories[projects] = History(self.snapshot.steps(projects))
+        return self._histories[projects]
+
+    @cached_property
     def watermark(self) -> datetime | None:
         """Up to when the server's changes have been read."""
         return self.snapshot.watermark()
@@ -75,11 +101,50 @@ class Desk:
     is_note: Callable[[str], bool] = lambda text: False
     """Whether a comment is OpenProject's own, signed by whoever was at work."""
 
+    # --- What was, and when ---
+
+    @cached_property
+    def history(self) -> History:
+        """The lives of the tickets that this report is about."""
+        return self.source.history(self.projects)
+
+    @cached_property
+    def clock(self) -> BusinessClock:
+        """Measures in business hours."""
+        return BusinessClock(self.conventions.hours)
+
+    @cached_property
+    def known_until(self) -> int:
+        """Up to when it is known what happened, within the period; in microseconds, like all that History counts."""
+        moments = [self.period.until, self.source.watermark or self.now]
+        return microseconds(min(moments))
+
+    def ids(self, names: frozenset[StatusName]) -> frozenset[int]:
+        """The server's ids of these statuses."""
+        return frozenset(int(id_) for id_, name in self.source.spelling.items() if name in names)
+
+    @cached_property
+    def closed(self) -> frozenset[int]:
+        """Statuses that close a ticket: by the policy, and where it does not know one, by the server."""
+        known = frozenset(self.policy.statuses)
+        others = {int(s) for s, row in self.source.statuses.items() if row.is_closed and self.spelt(s) not in known}
+        return self.ids(self.policy.closed) | others
+
+    def spelt(self, status: int) -> str:
+        """The policy's name of a status, or the server's."""
+        return self.source.spelling.get(StatusId(status), "")
+
+    @cached_property
+    def status_order(self) -> dict[int, int]:
+        """Where each status stands in the policy's list, those that it does not know after the others."""
+        order = {name: number for number, name in enumerate(self.policy.statuses)}
+        return {int(s): order.get(StatusName(name), len(order)) for s, name in self.source.spelling.items()}
+
     # --- Names ---
 
     def person_name(self, person: UserId | int | None) -> str:
         """As people know them now; a number where the name is not known, or was redacted."""
-        if person is None:
+        if person is None or person == NEVER:
             return self.language.text("unknown")
         name = self.source.people.get(UserId(person))
         return name if name is not None else self.language.text("person {number}", number=person)
@@ -88,10 +153,9 @@ class Desk:
         """As the policy spells it, else as the server does."""
         if spelt is not None:
             return spelt
-        if status is None:
+        if status is None or status == NEVER:
             return self.language.text("unknown")
-        row = self.source.statuses.get(StatusId(status))
-        return row.name if row is not None else self.language.text("status {number}", number=status)
+        return self.spelt(status) or self.language.text("status {number}", number=status)
 
     def party_name(self, party: str | None, *, own: bool = False) -> str:
         """As the policy calls it."""
@@ -138,6 +202,7 @@ class Desk:
         rows: Table,
         business_hours: bool = False,
         notices: Sequence[str] = (),
+        rows_first: bool = False,
     ) -> Report:
         """A report with its definition: ``counted`` says what its numbers are numbers of."""
         nothing = not rows.rows and not any(table.rows for table in tables)
@@ -161,6 +226,7 @@ class Desk:
                 *self._definition(business_hours=business_hours),
             ),
             notices=[*first, *notices],
+            rows_first=rows_first,
         )
 
     def period_text(self) -> str:

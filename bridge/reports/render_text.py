@@ -11,7 +11,7 @@ from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
 
 ROWS = 40
 """Rows of a table that a terminal shows; beyond that nobody reads, and CSV has them all."""
-CELL = 80
+CELL = 160
 """Characters of a text that a cell shows."""
 
 

@@ -7,10 +7,10 @@ reader's language already; values are not formatted.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 
 class Kind(StrEnum):
@@ -44,6 +44,30 @@ class Tally(NamedTuple):
 
 Cell = str | int | float | dt.date | dt.datetime | dt.timedelta | Tally | None
 """None is "there is none", which is never the same as zero."""
+
+
+class LazyRows(Sequence[Sequence[Cell]]):
+    """Rows that are made when somebody looks at them: a table may have 100,000 of which a page shows 500."""
+
+    def __init__(self, count: int, make: Callable[[int], Sequence[Cell]]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> Sequence[Cell]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Sequence[Cell]]: ...
+
+    def __getitem__(self, place: int | slice) -> Sequence[Cell] | Sequence[Sequence[Cell]]:
+        if isinstance(place, slice):
+            return [self._make(number) for number in range(*place.indices(self._count))]
+        if not -self._count <= place < self._count:
+            raise IndexError(place)
+        return self._make(place % self._count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +181,10 @@ class Report:
     definition: Sequence[Fact]
     notices: Sequence[str] = field(default=())
     """What the reader must know before the numbers: nothing recorded, a gap, a mode."""
+    rows_first: bool = False
+    """Whether the rows are what the report is about, and so come before the other tables."""
 
     @property
     def all_tables(self) -> tuple[Table, ...]:
-        """Every table, the rows last."""
-        return (*self.tables, self.rows)
+        """Every table in the order of reading."""
+        return (self.rows, *self.tables) if self.rows_first else (*self.tables, self.rows)

@@ -113,6 +113,9 @@ class Ruled:
     own: bool
     verdict: str
     rule: str | None
+    """The strictest that objects."""
+    rules: tuple[str, ...]
+    """All that object, the strictest first."""
     mode: Mode | None
     reason: str
     sentence: Mapping[str, str]
@@ -504,7 +507,7 @@ class Snapshot:
             query = query.where(decision.project.in_(projects))
         for rows in self._stream(query):
             for row in rows:
-                yield Step(*row, put_back.get(row[0]))
+                yield Step._make((*row, put_back.get(row[0])))
 
     def _put_back(self) -> dict[int, int]:
         """When moves were put back, by the seq of the decision that counts. A join would cost more: they are few."""
@@ -531,6 +534,19 @@ class Snapshot:
         for some in _chunks(sorted(work_packages)):
             for work_package, _, payload in self._activities(_has_comment, some):
                 yield work_package, orjson.loads(payload)["received"]
+
+    def spelling(self) -> dict[StatusId, str]:
+        """Statuses as policies spell them, by what was decided last about each."""
+        decision = schema.decision.c
+        last = select(func.max(decision.seq)).where(decision.target_name.is_not(None)).group_by(decision.target)
+        query = select(decision.target, decision.target_name).where(decision.seq.in_(last))
+        return {StatusId(status): name for status, name in self._connection.execute(query)}
+
+    def vanished(self) -> dict[int, int]:
+        """When tickets went out of sight, for those that are; in microseconds since the epoch."""
+        t = schema.ticket.c
+        query = select(t.work_package, as_is(t.changed_at, BigInteger)).where(t.vanished)
+        return dict(map(tuple, self._connection.execute(query)))
 
     def tickets(self) -> Iterator[Listing]:
         """Every ticket ever seen, as last listed."""
@@ -813,6 +829,7 @@ def _as_ruled(row: Any) -> Ruled:
         own=row.own,
         verdict=row.verdict,
         rule=row.rule,
+        rules=() if row.rules is None else tuple(orjson.loads(row.rules)),
         mode=None if row.mode is None else Mode(row.mode),
         reason=row.reason,
         sentence={} if row.sentence is None else orjson.loads(row.sentence),

@@ -52,6 +52,7 @@ def explain(desk: Desk, work_package: WorkPackageId) -> Report:
         ],
         tables=[_reverts(desk, life), _explanations(desk, life), _events(desk, life)],
         rows=_moves(desk, life),
+        rows_first=True,
     )
 
 
@@ -127,12 +128,12 @@ def _reverts(desk: Desk, life: Life) -> Table:
             Column("from", text("Moved to")),
             Column("to", text("Put back to")),
             Column("outcome", text("Outcome")),
-            Column("intended", text("Intended at"), Kind.TIME),
+            Column("intended", text("Intended at"), Kind.TIME, minor=True),
             Column("reverted", text("Put back at"), Kind.TIME),
             Column("explained", text("Explained at"), Kind.TIME),
-            Column("conflicts", text("Conflicts"), Kind.COUNT),
-            Column("detail", text("Detail")),
-            Column("entry", text("Ledger entry"), Kind.ENTRY),
+            Column("conflicts", text("Conflicts"), Kind.COUNT, minor=True),
+            Column("detail", text("Detail"), minor=True),
+            Column("entry", text("Ledger entry"), Kind.ENTRY, minor=True),
         ),
         [
             (
