@@ -8,7 +8,7 @@ that was made before enforcement began. What is left standing against it at the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bridge.domain.model import (
@@ -20,6 +20,7 @@ from bridge.domain.model import (
     Mode,
     Move,
     Objection,
+    PartyName,
     ProjectId,
     Revert,
     RuleId,
@@ -29,6 +30,7 @@ from bridge.domain.model import (
     Timeline,
     Undecided,
     UserId,
+    Verdict,
     WorkPackageId,
 )
 from bridge.domain.policy import Limits, Policy, judge
@@ -47,6 +49,9 @@ class Present:
     """The person's number as text; empty for nobody."""
     fields: Mapping[str, str]
     """Custom fields by label."""
+
+
+BENEFIT = "the benefit of the doubt: OpenProject merged several moves, and there is a legal way"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,42 +95,50 @@ def follow(timeline: Timeline, scene: Scene) -> Course:
     """Judge every change in order and keep the legal state beside it."""
     judged: list[Judged] = []
     legal: StatusId | None = None
-    lawful: StatusId | None = None  # like legal, but as if every rule were enforced: what a person may go back to
+    lawful: frozenset[StatusId | None] = frozenset()  # like legal, but as if every rule were enforced; several in doubt
     visited: frozenset[StatusName] = frozenset()
+    unsure: tuple[Judged, ...] = ()  # moves since the ticket was last opened that may hide statuses
     movers: dict[StatusName, str] = {}
     revert: Revert | None = None
     for change in timeline.changes:
-        fresh = _judge(change, timeline, scene, visited, lawful, movers)
+        judging = _Judging(change, timeline, scene, visited, lawful | {legal}, movers)
+        fresh = judging.at(change.latest)
         judged.append(fresh)
         objection = _enforced(fresh, scene)
+        if objection is not None and (unsure or change.earliest < change.latest):
+            objection = _enforced(judging.at(change.earliest, unsure), scene)
         if objection is None:
-            revert = None
-            visited = _visit(visited, legal, change.target, scene)
+            if _opens(legal, change.target, scene):
+                visited, unsure = frozenset(), ()
+            visited |= _spelled(change.target, scene)
+            unsure += (fresh,) if _hides(fresh, scene) else ()
+            movers = _credit(movers, visited, change, scene)
             legal = change.target
-        elif change.kind is Kind.CREATION:
-            legal = scene.ids.get(scene.policy.initial)
-            visited = frozenset({scene.policy.initial})
-        if objection is not None and legal is not None and legal != change.target:
-            revert = Revert(timeline.work_package, change, objection, _alternatives(fresh), legal)
-        movers = _credit(movers, visited, change, scene)
+            revert = None
+        else:
+            if change.kind is Kind.CREATION:
+                legal = scene.ids[scene.policy.initial]
+                visited = frozenset({scene.policy.initial})
+            if legal is not None:
+                revert = Revert(timeline.work_package, change, objection, _alternatives(fresh), legal)
+        initial = scene.ids[scene.policy.initial]
         if not _breaks(fresh, scene):
-            lawful = change.target
+            before = frozenset({initial}) if change.kind is Kind.CREATION else lawful
+            lawful = (before if _in_doubt(fresh) else frozenset()) | {change.target}
         elif change.kind is Kind.CREATION:
-            lawful = scene.ids.get(scene.policy.initial)
+            lawful = frozenset({initial})
     return Course(timeline.work_package, tuple(judged), timeline.status, legal, visited, revert)
 
 
-def _visit(
-    visited: frozenset[StatusName], origin: StatusId | None, target: StatusId | None, scene: Scene
-) -> frozenset[StatusName]:
-    """Statuses legally visited since the ticket was last opened: creation and leaving a closed status open it."""
-    to = scene.spelling.get(target) if target is not None else None
-    come_from = scene.spelling.get(origin) if origin is not None else None
-    here = frozenset({to}) if to is not None else frozenset[StatusName]()
+def _opens(origin: StatusId | None, target: StatusId | None, scene: Scene) -> bool:
+    """Whether the ticket is opened again: it leaves a closed status for an open one, or for one that nobody knows."""
     closed = scene.policy.is_closed
-    if come_from is None or (closed(come_from) and not (to is not None and closed(to))):
-        return here
-    return visited | here
+    return any(map(closed, _spelled(origin, scene))) and not any(map(closed, _spelled(target, scene)))
+
+
+def _spelled(status: StatusId | None, scene: Scene) -> frozenset[StatusName]:
+    name = scene.spelling.get(status) if status is not None else None
+    return frozenset() if name is None else frozenset({name})
 
 
 def _credit(
@@ -139,65 +152,151 @@ def _credit(
     return kept
 
 
-def _judge(
-    change: StatusChange,
-    timeline: Timeline,
-    scene: Scene,
-    visited: frozenset[StatusName],
-    lawful: StatusId | None,
-    movers: Mapping[StatusName, str],
-) -> Judged:
-    if change.actor is not None and change.actor == scene.own:
-        return Judged(change, Allowed("the bridge's own move"), None, own=True)
-    if change.doubt is not None:
-        return Judged(change, Undecided(change.doubt), None)
-    if change.target is None or change.actor is None:
-        return Judged(change, Undecided("the change does not say who moved the ticket, or where to"), None)
-    if not change.project_certain:
-        return Judged(change, Undecided("the ticket has changed project since, the roles of then are not known"), None)
-    who = scene.standing(change.actor, change.earliest, change.latest)
-    if who.party is None:
-        return Judged(change, Undecided(who.reason), None)
-    target = scene.spelling.get(change.target)
-    origin = scene.spelling.get(change.origin) if change.origin is not None else None
-    if target is None or (origin is None and change.kind is not Kind.CREATION):
-        return Judged(change, Undecided("the policy does not know this status"), who.party)
-    if change.origin is not None and change.target == lawful and change.origin != lawful:
-        return Judged(change, Allowed("puts the ticket back where it legally was"), who.party)
-    present = scene.present if change is timeline.changes[-1] else None
-    move = Move(
-        party=who.party,
-        origin=origin,
-        target=target,
-        visited=visited,
-        at=change.latest,
-        now=scene.now,
-        project=scene.project,
-        type=scene.type,
-        person=str(change.actor),
-        ticket=timeline.work_package,
-        comments=_comments_near(change, timeline, scene),
-        maybe_merged=change.maybe_merged,
-        author=_author(timeline),
-        assignee=present.assignee if present is not None else None,
-        fields=present.fields if present is not None else None,
-        movers=movers,
-    )
-    verdict = judge(move, scene.policy)
-    if isinstance(verdict, Illegal) and _merged(change, scene):
-        start = origin if origin is not None else scene.policy.initial
-        seen = visited if origin is not None else frozenset({start})
-        if scene.policy.legal_path(
-            who.party, start, target, seen, project=scene.project, type=scene.type, at=change.latest
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """Everything that the judgement of one change takes, but for when the move was made."""
+
+    change: StatusChange
+    timeline: Timeline
+    scene: Scene
+    visited: frozenset[StatusName]
+    legal: frozenset[StatusId | None]
+    """Where going back is no violation."""
+    movers: Mapping[StatusName, str]
+
+    def at(self, at: datetime, unsure: Sequence[Judged] = ()) -> Judged:
+        """The verdict if the move was made then, and if the ``unsure`` moves hid whatever they may have hidden."""
+        change, scene = self.change, self.scene
+        if change.actor is not None and change.actor == scene.own:
+            return Judged(change, Allowed("the bridge's own move"), None, own=True)
+        if change.doubt is not None:
+            return Judged(change, Undecided(change.doubt), None)
+        if change.target is None or change.actor is None:
+            return Judged(change, Undecided("the change does not say who moved the ticket, or where to"), None)
+        if not change.project_certain:
+            reason = "the ticket has changed project since, the roles of then are not known"
+            return Judged(change, Undecided(reason), None)
+        who = scene.standing(change.actor, change.earliest, change.latest)
+        if who.party is None:
+            return Judged(change, Undecided(who.reason), None)
+        target = scene.spelling.get(change.target)
+        origin = scene.spelling.get(change.origin) if change.origin is not None else None
+        if target is None or (origin is None and change.kind is not Kind.CREATION):
+            return Judged(change, Undecided("the policy does not know this status"), who.party)
+        if change.origin is not None and change.target in self.legal and change.target != change.origin:
+            return Judged(change, Allowed("puts the ticket back where it legally was"), who.party)
+        present = scene.present if change is self.timeline.changes[-1] else None
+        move = Move(
+            party=who.party,
+            origin=origin,
+            target=target,
+            visited=self.visited | _hidden(unsure, self.visited, scene),
+            at=at,
+            now=scene.now,
+            project=scene.project,
+            type=scene.type,
+            person=str(change.actor),
+            ticket=self.timeline.work_package,
+            comments=_comments_near(change, self.timeline, scene),
+            maybe_merged=change.maybe_merged,
+            author=_author(self.timeline),
+            assignee=present.assignee if present is not None else None,
+            fields=present.fields if present is not None else None,
+            movers=None if unsure else self.movers,
+        )
+        verdict = judge(move, scene.policy)
+        if (
+            isinstance(verdict, Illegal)
+            and origin is not None
+            and None in self.legal
+            and scene.policy.reverts(who.party)
         ):
-            verdict = Allowed("the benefit of the doubt: OpenProject merged several moves, and there is a legal way")
-    return Judged(change, verdict, who.party, visited=visited)
+            verdict = Undecided("the ticket may legally have been there before: not all its moves can be told")
+        if isinstance(verdict, Illegal) and _merged(change, scene):
+            verdict = _by_the_best_way(verdict, move, scene)
+        return Judged(change, verdict, who.party, visited=self.visited)
 
 
 def _author(timeline: Timeline) -> str | None:
     """Who created the ticket; None when no activity shows it."""
     first = timeline.changes[0]
     return str(first.actor) if first.kind is Kind.CREATION and first.actor is not None else None
+
+
+def _by_the_best_way(verdict: Illegal, move: Move, scene: Scene) -> Verdict:
+    """The mildest verdict on the last of several moves that OpenProject merged into this one.
+
+    Every way ends with a move into the target; where that would be fine from a status that this person could legally
+    reach, the person has the benefit of the doubt. What objects by every way stands.
+    """
+    best: Verdict = verdict
+    passed = _could_pass(move.party, move.origin, move.visited, scene, move.at)
+    for status in sorted(passed - {move.target}):
+        last = judge(replace(move, origin=status, visited=move.visited | passed), scene.policy)
+        if _severity(last) < _severity(best):
+            best = last
+    match best:
+        case Allowed():
+            return replace(best, note=BENEFIT)
+        case Illegal():
+            return replace(best, alternatives=verdict.alternatives)
+        case Undecided():
+            return best
+
+
+def _severity(verdict: Verdict) -> int:
+    match verdict:
+        case Allowed():
+            return 0
+        case Undecided():
+            return 1
+        case Illegal():
+            return 3 if verdict.mode is Mode.ENFORCE else 2
+
+
+def _could_pass(
+    party: PartyName, origin: StatusName | None, visited: frozenset[StatusName], scene: Scene, at: datetime
+) -> frozenset[StatusName]:
+    """Where this party could be on the way from ``origin``, or from a creation, without a move that is put back."""
+    policy = scene.policy
+    start = policy.initial if origin is None else origin
+    reached = (
+        status
+        for status in policy.statuses
+        if policy.legal_path(party, start, status, visited, project=scene.project, type=scene.type, at=at)
+    )
+    return frozenset({start, *reached})
+
+
+def _in_doubt(judged: Judged) -> bool:
+    """Whether the move may have been illegal all the same, so that taking it back is no violation either."""
+    match judged.verdict:
+        case Undecided():
+            return True
+        case Allowed(note=note):
+            return note == BENEFIT
+        case Illegal():
+            return False
+
+
+def _hides(judged: Judged, scene: Scene) -> bool:
+    """Whether the ticket may have been in more statuses than this change shows."""
+    return not judged.own and (judged.change.doubt is not None or _merged(judged.change, scene))
+
+
+def _hidden(unsure: Sequence[Judged], visited: frozenset[StatusName], scene: Scene) -> frozenset[StatusName]:
+    """Every status that these changes may have hidden: all that their party could legally pass.
+
+    Of a party that is not put back, or not known, any.
+    """
+    hidden: frozenset[StatusName] = frozenset()
+    for judged in unsure:
+        change, party = judged.change, judged.party
+        if party is None or not scene.policy.reverts(party):
+            return frozenset(scene.policy.statuses)
+        origin = scene.spelling.get(change.origin) if change.origin is not None else None
+        hidden |= _could_pass(party, origin, visited, scene, change.latest)
+    return hidden
 
 
 def _merged(change: StatusChange, scene: Scene) -> bool:

@@ -161,7 +161,7 @@ class Life:
     """Versions of journals that no reading shows."""
     now: datetime = BEGIN
     journals: list[Journal] = field(default_factory=list)
-    names: dict[int, str] = field(default_factory=lambda: {status: f"S{status}" for status in STATUSES})
+    names: dict[int, str] = field(default_factory=lambda: {status: f"S{status}" for status in range(1, 9)})
     once: set[str] = field(default_factory=set)
     """Names that were given up before the bridge first looked: it cannot know whose they were."""
     ever: dict[str, set[int]] = field(default_factory=dict)
