@@ -16,9 +16,12 @@ from bridge.domain.model import (
     Allowed,
     ChangeKey,
     Comment,
+    CommentBy,
     Illegal,
     Kind,
     Mode,
+    Move,
+    PartyName,
     ProjectId,
     RuleId,
     StatusChange,
@@ -31,7 +34,7 @@ from bridge.domain.model import (
     WorkPackageId,
 )
 from bridge.domain.plan import Scene, follow
-from bridge.domain.policy import Policy
+from bridge.domain.policy import Policy, judge
 from bridge.domain.policy.rules import NeedsComment
 from bridge.domain.standing import Standing
 
@@ -81,13 +84,16 @@ class Court:
 def verdicts(lives: Iterable[Life], court: Court) -> Iterator[tuple[Verdict, ...]]:
     """For each life the verdict on each of its changes, as if every enforced rule had been enforced from the start."""
     known: dict[object, tuple[Verdict, ...]] = {}
-    shape = _Shape(court)
+    plainly = _Plainly(court)
     for life in lives:
-        key = shape.of(life)
-        found = known.get(key)
-        if found is None:
-            found = known[key] = _judged(life, court)
-        yield found
+        steps = plainly.steps(life)
+        if plainly.suffices(steps):
+            yield plainly.judged(life, steps)
+            continue
+        key = tuple(steps)
+        if key not in known:
+            known[key] = _judged(life, court)
+        yield known[key]
 
 
 def comment_targets(policy: Policy) -> frozenset[StatusName]:
@@ -129,39 +135,90 @@ def _judged(life: Life, court: Court) -> tuple[Verdict, ...]:
     return tuple(one.verdict for one in follow(timeline, scene).judged)
 
 
-class _Shape:
-    """What two lives must share to be judged alike: all that the policy can see of them."""
+# --- What lives have in common --------------------------------------------------------------------------------------
+
+
+class _Step(NamedTuple):
+    """All that the policy can see of one change. Lives of equal steps are judged alike."""
+
+    kind: str
+    origin: int | None
+    target: int | None
+    own: bool
+    party: PartyName | None
+    at_once: bool
+    """Made at one moment, so that it hides nothing."""
+    why: str | None
+    """Why it is not proven, or whose side the person was on is not known."""
+    person: int
+    """Which of the ticket's people, by first appearance; 0 where that makes no difference."""
+    comments: object
+    scope: object
+
+    @property
+    def plain(self) -> bool:
+        """Nothing about it is in doubt."""
+        return self.own or (self.party is not None and self.at_once and self.target is not None)
+
+
+class _Plainly:
+    """``plan.follow`` for lives in which nothing is in doubt: what it does then depends on very little, which is kept.
+
+    A test holds the two together.
+    """
 
     def __init__(self, court: Court) -> None:
-        self._court = court
         policy = court.policy
-        self._whose_matters = bool(policy.asks_for & {"author", "assignee", "movers"})
-        self._commented = {court.ids[name] for name in comment_targets(policy) if name in court.ids}
+        self._court = court
+        self._names = {int(status): name for name, status in court.ids.items()}
+        self._people_matter = bool(policy.asks_for & {"author", "assignee", "movers"})
+        self._commented = frozenset(court.ids[name] for name in comment_targets(policy) if name in court.ids)
         asking = [rule.demand.within for rule in policy.rules if isinstance(rule.demand, NeedsComment)]
         self._windows = tuple(dict.fromkeys(asking))
+        self._numbers: dict[_Step, int] = {}
+        """Each kind of step by number: what is kept of a hundred thousand moves is little."""
+        self._steps: list[_Step] = []
+        self._plain: set[int] = set()
+        self._known: dict[tuple[_State, int], tuple[Verdict, _State]] = {}
 
-    def of(self, life: Life) -> object:
-        policy, standing = self._court.policy, self._court.standing
+    def steps(self, life: Life) -> list[int]:
+        """The life's changes reduced to what the policy can see of them, each by its number."""
+        standing, numbers, commented = self._court.standing, self._numbers, self._commented
         project = ProjectId(life.project)
+        scoped, people_matter = self._court.policy.distinguishes, self._people_matter
         people: dict[int | None, int] = {}
-        steps: list[object] = []
+        found: list[int] = []
         for told in life.changes:
             _, _, kind, origin, target, person, own, doubt, earliest, latest = told
-            party = None
-            if person is not None and not own and doubt is None:
-                who = standing(project, UserId(person), earliest, latest)
-                party = who.party or who.reason
-            steps.append((kind, origin, target, own, doubt, party, earliest < latest))
-            if self._whose_matters:
-                steps.append(people.setdefault(person, len(people)))
-            if target in self._commented:
-                steps.append(self._comments(life, told))
-            scope = policy.tells_apart(life.identifier, life.type, str(person), life.work_package, _instant(latest))
-            if scope is not None:
-                steps.append(scope)
-        return tuple(steps)
+            party: PartyName | None = None
+            why = doubt
+            if not own and doubt is None and person is not None:
+                side = standing(project, UserId(person), earliest, latest)
+                party, why = side.party, side.reason
+            step = (
+                kind,
+                origin,
+                target,
+                own,
+                party,
+                earliest == latest,
+                why,
+                people.setdefault(person, len(people)) if people_matter else 0,
+                self._near(life, told) if target in commented else None,
+                self._scope(life, told) if scoped else None,
+            )
+            number = numbers.get(step)  # type: ignore[call-overload]  # a step, not yet made one
+            found.append(self._number(_Step(*step)) if number is None else number)
+        return found
 
-    def _comments(self, life: Life, told: Told) -> object:
+    def _number(self, step: _Step) -> int:
+        number = self._numbers[step] = len(self._steps)
+        self._steps.append(step)
+        if step.plain:
+            self._plain.add(number)
+        return number
+
+    def _near(self, life: Life, told: Told) -> object:
         """Which parties have commented near this change, by each window that rules give."""
         at, first = _instant(told.latest), _instant(told.earliest)
         near: list[object] = []
@@ -169,10 +226,101 @@ class _Shape:
             near.append(self._court.now <= at + within)
             for comment in life.comments:
                 same = comment.activity == told.activity
-                moment = _microseconds(comment.at)
-                party = self._court.standing(ProjectId(life.project), comment.user, moment, moment).party
+                party = self._side(life, comment)
                 near.append((party, same, abs(comment.at - at) <= within, abs(comment.at - first) <= within))
         return tuple(near)
+
+    def _side(self, life: Life, comment: Comment) -> PartyName | None:
+        moment = _microseconds(comment.at)
+        return self._court.standing(ProjectId(life.project), comment.user, moment, moment).party
+
+    def _scope(self, life: Life, told: Told) -> object:
+        return self._court.policy.tells_apart(
+            life.identifier, life.type, str(told.person), life.work_package, _instant(told.latest)
+        )
+
+    def suffices(self, steps: Sequence[int]) -> bool:
+        """Whether nothing in this life is in doubt, and nothing depends on who of its people did what."""
+        begins = self._steps[steps[0]].kind == Kind.CREATION
+        return begins and not self._people_matter and self._plain.issuperset(steps)
+
+    def judged(self, life: Life, steps: Sequence[int]) -> tuple[Verdict, ...]:
+        """The verdicts on a life for which this suffices."""
+        found: list[Verdict] = []
+        state = _BEGINNING
+        for place, step in enumerate(steps):
+            known = self._known.get((state, step))
+            if known is None:
+                known = self._follow(life, life.changes[place], self._steps[step], state)
+                self._known[state, step] = known
+            verdict, state = known
+            found.append(verdict)
+        return tuple(found)
+
+    def _follow(self, life: Life, told: Told, step: _Step, state: _State) -> tuple[Verdict, _State]:
+        policy, names = self._court.policy, self._names
+        legal, lawful, visited = state
+        verdict = self._verdict(life, told, step, state)
+        breaks = isinstance(verdict, Illegal) and step.party is not None and policy.reverts(step.party)
+        target = names.get(step.target) if step.target is not None else None
+        if not (breaks and isinstance(verdict, Illegal) and verdict.mode is Mode.ENFORCE):
+            before = names.get(legal) if legal is not None else None
+            if (
+                before is not None
+                and policy.is_closed(before)
+                and not (target is not None and policy.is_closed(target))
+            ):
+                visited = frozenset()
+            visited |= frozenset() if target is None else frozenset({target})
+            legal = step.target
+        elif step.kind == Kind.CREATION:
+            legal, visited = int(self._court.ids[policy.initial]), frozenset({policy.initial})
+        if not breaks:
+            lawful = step.target
+        elif step.kind == Kind.CREATION:
+            lawful = int(self._court.ids[policy.initial])
+        return verdict, _State(legal, lawful, visited)
+
+    def _verdict(self, life: Life, told: Told, step: _Step, state: _State) -> Verdict:
+        names = self._names
+        if step.own:
+            return Allowed("the bridge's own move")
+        origin = names.get(step.origin) if step.origin is not None else None
+        target = names.get(step.target) if step.target is not None else None
+        if target is None or (origin is None and step.kind != Kind.CREATION):
+            return Undecided("the policy does not know this status")
+        if step.origin is not None and step.target in (state.legal, state.lawful) and step.target != step.origin:
+            return Allowed("puts the ticket back where it legally was")
+        assert step.party is not None, "a plain step is somebody's"
+        at = _instant(told.latest)
+        move = Move(
+            party=step.party,
+            origin=origin,
+            target=target,
+            visited=state.visited,
+            at=at,
+            now=self._court.now,
+            project=life.identifier,
+            type=life.type,
+            person=str(told.person),
+            ticket=life.work_package,
+            comments=tuple(
+                CommentBy(self._side(life, comment), comment.at, same_activity=comment.activity == told.activity)
+                for comment in life.comments
+            ),
+        )
+        return judge(move, self._court.policy)
+
+
+class _State(NamedTuple):
+    """Where a ticket legally stands, where it would if every rule were enforced, and where it has legally been."""
+
+    legal: int | None
+    lawful: int | None
+    visited: frozenset[StatusName]
+
+
+_BEGINNING = _State(None, None, frozenset())
 
 
 # --- Two policies ---------------------------------------------------------------------------------------------------

@@ -158,10 +158,13 @@ class Policy:
         found = self._objections((self._scope(project, type, at), party, origin, target, self._hits(visited)))
         return tuple((one.rule, one.mode) for one in found.broken), tuple((one.rule, one.mode) for one in found.open)
 
+    @property
+    def distinguishes(self) -> bool:
+        """Whether projects, types, people, tickets or days make any difference."""
+        return self._scoped
+
     def tells_apart(self, project: str, type: str, person: str, ticket: int, at: datetime) -> object:
-        """What of this some rule, mode or exemption distinguishes: equal values are judged alike; None: nothing."""
-        if not self._scoped:
-            return None
+        """What of this some rule, mode or exemption distinguishes: equal values are judged alike."""
         named = self._named
         return (
             self._began(at) if self._moments else None,

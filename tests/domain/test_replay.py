@@ -1,0 +1,110 @@
+"""Replaying a policy over the past says what following each ticket says, and finds where two policies differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.domain.model import ActivityId, Comment, Kind, Mode, PartyName, ProjectId, RuleId, StatusId, UserId
+from bridge.domain.policy import Exemption, Policy, load
+from bridge.domain.policy.rules import ModeFor, OtherPerson
+from bridge.domain.replay import Court, Life, Told, _judged, differences, in_words, verdicts
+from bridge.domain.standing import Standing
+
+CEGAPE = load((Path(__file__).parents[2] / "config" / "cegape.yaml").read_bytes(), "cegape.yaml")
+IDS = {name: StatusId(number) for number, name in enumerate(CEGAPE.statuses)}
+START = 1_700_000_000_000_000
+MINUTE = 60_000_000
+NOW = datetime.fromtimestamp(START / 1e6, UTC) + timedelta(days=30)
+STRANGE = 99
+"""A status that the policy does not know."""
+
+STRICT = replace(CEGAPE, rules=tuple(replace(rule, mode=Mode.ENFORCE) for rule in CEGAPE.rules))
+SCOPED = replace(
+    CEGAPE,
+    rules=tuple(
+        replace(rule, mode_for=(ModeFor(Mode.ENFORCE, frozenset({"beta"}), since=NOW - timedelta(days=29, hours=23)),))
+        for rule in CEGAPE.rules
+    ),
+    exemptions=(Exemption("e", "me", "a test", NOW, None, None, frozenset({"3"}), frozenset({4})),),
+)
+NOT_THE_AUTHOR = replace(CEGAPE.rules[0], id=RuleId("p"), creation=False, demand=OtherPerson(frozenset({"author"})))
+PERSONAL = replace(CEGAPE, rules=(*CEGAPE.rules, NOT_THE_AUTHOR))
+
+
+def standing(project: ProjectId, person: UserId, earliest: int, latest: int) -> Standing:
+    """Even numbers are CEGAPE, odd ones clients; 5 nobody knows."""
+    if person == 5:
+        return Standing(None, "the person holds no role of a party in this project")
+    return Standing(PartyName("cegape" if person % 2 == 0 else "client"))
+
+
+def court(policy: Policy) -> Court:
+    return Court(policy, IDS, standing, UserId(-1), NOW)
+
+
+@st.composite
+def lives(draw: st.DrawFn, work_package: int = 1) -> Life:
+    at = START
+    here: int | None = None
+    changes: list[Told] = []
+    comments: list[Comment] = []
+    for activity in range(draw(st.integers(1, 6))):
+        to = draw(st.sampled_from([*(int(one) for one in IDS.values()), STRANGE]))
+        if to == here:
+            continue
+        at += draw(st.sampled_from([1, 10, 20])) * MINUTE
+        own = here is not None and draw(st.integers(0, 9)) == 0
+        doubt = draw(st.sampled_from([None] * 9 + ["no activity shows this change"]))
+        merged = draw(st.integers(0, 9)) == 0
+        person = -1 if own else draw(st.integers(1, 5))
+        kind = Kind.CREATION if here is None and draw(st.integers(0, 9)) else Kind.MOVE
+        changes.append(Told(activity, 0, kind.value, here, to, person, own, doubt, at - MINUTE * merged, at))
+        here = to
+        if draw(st.booleans()):
+            when = NOW - timedelta(days=30) + timedelta(microseconds=at - START + draw(st.integers(-9, 20)) * MINUTE)
+            said = ActivityId(activity + draw(st.integers(0, 1)))
+            comments.append(Comment(said, UserId(draw(st.integers(1, 5))), when, "because"))
+    project = draw(st.sampled_from(["alpha", "beta"]))
+    return Life(work_package, 1, project, "Bug", changes, comments)
+
+
+@pytest.mark.parametrize("policy", [CEGAPE, STRICT, SCOPED, PERSONAL], ids=["cegape", "strict", "scoped", "personal"])
+@settings(max_examples=80)
+@given(st.lists(lives(), min_size=1, max_size=6))
+def test_a_replay_says_what_following_each_ticket_says(policy: Policy, several: list[Life]) -> None:
+    numbered = [life._replace(work_package=number) for number, life in enumerate(several) if life.changes]
+    told = list(verdicts(numbered, court(policy)))
+    assert told == [_judged(life, court(policy)) for life in numbered]
+
+
+def life(*statuses: str, people: tuple[int, ...], work_package: int = 1) -> Life:
+    changes: list[Told] = []
+    here: int | None = None
+    for number, (status, person) in enumerate(zip(statuses, people, strict=True)):
+        to = int(IDS[next(name for name in IDS if name == status)])
+        kind = Kind.CREATION if here is None else Kind.MOVE
+        at = START + number * 60 * MINUTE
+        changes.append(Told(number, 0, kind.value, here, to, person, False, None, at, at))
+        here = to
+    return Life(work_package, 1, "alpha", "Bug", changes)
+
+
+def test_two_policies_differ_where_one_goes_further() -> None:
+    hasty = life("NOUVEAU", "EN COURS", "RESOLU", people=(1, 2, 1))
+    tidy = life("NOUVEAU", "EN COURS DE TEST", "RESOLU", people=(1, 2, 1), work_package=2)
+    old, new = (list(verdicts([hasty, tidy], court(policy))) for policy in (CEGAPE, STRICT))
+    (found,) = differences([hasty, tidy], old, new)
+    assert (found.life, found.told, found.old, found.new) == (hasty, hasty.changes[2], "reported", "put back")
+    assert found.rules == ("resolu-apres-test",)
+
+
+def test_what_would_have_been_put_back_does_not_count_as_visited() -> None:
+    pushed = life("NOUVEAU", "EN COURS DE TEST", "RESOLU", people=(1, 1, 1))
+    (said,) = verdicts([pushed], court(CEGAPE))
+    assert [in_words(one) for one in said] == ["allowed", "put back", "reported"]
