@@ -28,12 +28,16 @@ from bridge.store.schema import APPLICATION_ID, HEAD
 BUSY_TIMEOUT = 15
 """Seconds to wait for a reader that checkpoints or a backup that begins; longer is a fault to report."""
 
-_WRITER = crc32(b"bridge-writer")
+_WRITER = crc32(b"bridge-writer") & 0x7FFFFFFF
 _MIGRATIONS = "bridge.store:migrations"
 
 
 class Damaged(Stop):
     """The database is not what the database program wrote."""
+
+
+class Occupied(Stop):
+    """Another bridge is writing to the database. A standby waits for it to end; everybody else must not start."""
 
 
 def parse(url: str) -> URL:
@@ -192,14 +196,15 @@ class Database:
             self._lock_file = None
 
 
-def _second_writer(where: str) -> Stop:
-    return Stop(f"another bridge is writing to {where}: stop it first; only one may write at a time")
+def _second_writer(where: str) -> Occupied:
+    return Occupied(f"another bridge is writing to {where}: stop it first; only one may write at a time")
 
 
 def _take_advisory_lock(connection: Connection, where: str) -> None:
     """Held by the session, so it ends with the connection. Not through pgbouncer in transaction mode."""
+    lock = text("SELECT pg_try_advisory_lock(:key, hashtext(coalesce(current_schema(), '')))")
     with connection.begin():
-        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _WRITER}):
+        if not connection.scalar(lock, {"key": _WRITER}):
             raise _second_writer(where)
 
 

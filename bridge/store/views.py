@@ -31,7 +31,7 @@ _POSTGRESQL = {
     "inner": "payload::json ->> '{0}'",
 }
 
-_VIEWS = {
+VIEWS = {
     "fact": """
         SELECT seq, at, kind, work_package, payload FROM entry WHERE payload IS NOT NULL AND stands_for IS NULL
         UNION ALL
@@ -92,11 +92,11 @@ def create(connection: Connection) -> None:
     """Make every view. The caller's transaction."""
     templates = _SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL
     spellings = {name: _Spelling(template) for name, template in templates.items()}
-    for name, query in _VIEWS.items():
+    for name, query in VIEWS.items():
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {query.format(**spellings)}")
 
 
 def drop(connection: Connection) -> None:
     """Remove every view that is there, so that the tables can be changed."""
-    for name in reversed(_VIEWS):
+    for name in reversed(VIEWS):
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")

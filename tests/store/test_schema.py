@@ -1,0 +1,77 @@
+"""The tables are what the migrations make, everything is documented, and the views can be read by others."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from bridge.store import schema
+from bridge.store.database import snapshot
+from bridge.store.ledger import Ledger
+from bridge.store.views import VIEWS
+from tests.store.databases import connected
+from tests.store.lives import Clock, live
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_program_knows(url: str) -> None:
+    with Ledger.open(url, now=Clock()):
+        pass
+    with connected(url) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+
+
+def test_the_newest_migration_is_the_one_that_the_program_expects() -> None:
+    assert ScriptDirectory("bridge/store/migrations").get_current_head() == schema.HEAD
+
+
+def test_every_table_says_what_it_holds() -> None:
+    for table in schema.metadata.sorted_tables:
+        assert table.comment, table
+        for column in table.columns:
+            # The field's own words need no explanation.
+            plain = column.name in {"work_package", "project", "status", "type", "name", "person", "rule", "roles"}
+            assert column.comment or plain or column.type.__class__ is schema.Instant, column
+
+
+def test_an_older_ledger_is_brought_up_to_date_with_all_that_it_holds(url: str) -> None:
+    with Ledger.open(url, now=Clock()) as ledger:
+        live(ledger, Clock(), random.Random(1))
+        known = ledger.known()
+    with connected(url) as connection:
+        connection.execute(text("DROP VIEW bi_move"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :none"), {"none": "0001"})
+    with Ledger.open(url, now=Clock()) as ledger:
+        assert ledger.known() == known
+
+
+def test_each_view_answers(url: str) -> None:
+    with Ledger.open(url, now=Clock()) as ledger:
+        for seed in range(3):
+            live(ledger, Clock(), random.Random(seed), steps=30)
+    with snapshot(url) as connection:
+        for name in VIEWS:
+            assert connection.execute(text(f"SELECT * FROM {name}")).all() or name == "bi_checkpoint", name
+        moves = connection.execute(text("SELECT * FROM bi_move")).mappings().all()
+        current = connection.scalar(text("SELECT count(*) FROM decision WHERE current"))
+        assert len(moves) == current
+        assert {move["decision"][:10] for move in moves} == {"2026-11-24"}
+        move = moves[0]
+        at = move["decided_at"]
+        assert (datetime.fromisoformat(at) if isinstance(at, str) else at).date().isoformat() == "2026-11-24"
+
+
+def test_the_views_times_are_the_tables_times(url: str) -> None:
+    with Ledger.open(url, now=Clock()) as ledger:
+        live(ledger, Clock(), random.Random(1), steps=30)
+    with snapshot(url) as connection:
+        told = connection.execute(text("SELECT changed_at FROM bi_ticket ORDER BY ticket")).scalars().all()
+        stored = connection.execute(text("SELECT changed_at FROM ticket ORDER BY work_package")).scalars().all()
+    times = [datetime.fromisoformat(each) if isinstance(each, str) else each for each in told]
+    assert [time.replace(microsecond=time.microsecond // 1000 * 1000) for time in map(schema.instant, stored)] == [
+        time.replace(microsecond=time.microsecond // 1000 * 1000) for time in times
+    ]
