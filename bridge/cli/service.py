@@ -4,47 +4,109 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bridge.cli import frame
-from bridge.errors import EXIT_FINDINGS, EXIT_FINE
+from bridge.errors import EXIT_FINDINGS, EXIT_FINE, BridgeError, RetryLater
 
 if TYPE_CHECKING:
     from bridge.daemon import Heartbeat
+    from bridge.engine.cycle import Cycle
+    from bridge.notify import Notifier
     from bridge.settings import Settings
+    from bridge.store.ledger import Ledger
 
 LATE = 2
 """Intervals without a good cycle from which the daemon counts as not well."""
 
+ASK_AGAIN = 5.0
+"""Seconds at most between two tries of a standby; with half a poll interval it leads within the next one."""
 
-def run(context: typer.Context) -> None:
+
+def run(
+    context: typer.Context,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Wait while another bridge writes to the same ledger, then take over.")
+    ] = False,
+) -> None:
     """Watch OpenProject until stopped: judge every move, and in enforce mode put illegal ones back."""
     from bridge import wiring
     from bridge.daemon import Daemon
+    from bridge.notify import Notifier
 
     settings = frame.settings(context)
     frame.set_up_logs(settings)
     stop = threading.Event()
+    manager = Notifier()
     rules = wiring.policy(settings.policy)
-    with wiring.ledger(settings) as ledger, wiring.cycle(settings, rules, ledger, stop=stop) as cycle:
+    with contextlib.ExitStack() as held:
+        ledger = _led(held, settings, stop, manager) if standby else held.enter_context(wiring.ledger(settings))
+        if ledger is None:
+            return
+        show = _reading(manager)
+        cycle = held.enter_context(wiring.cycle(settings, rules, ledger, stop=stop, progress=show))
         daemon = Daemon(
-            lambda missed: cycle.run(missed=missed).facts(),
+            lambda missed: _cycle(cycle, missed, manager),
             interval=settings.poll.interval,
             jitter=settings.poll.jitter,
             heartbeat=wiring.heartbeat_file(settings),
             stop=stop,
         )
-        if not daemon.run():
+        manager.ready(settings.poll.interval + settings.poll.jitter)
+        finished = daemon.run()
+        manager.stopping()
+        if not finished:
             # A read that the server lets hang cannot be interrupted, and would hold the process for minutes. The
             # ledger is committed; the next start finishes what this cycle began.
             sys.stderr.flush()
             os._exit(EXIT_FINE)
+
+
+def _cycle(cycle: Cycle, missed: int, manager: Notifier) -> Mapping[str, object]:
+    """One cycle; systemd is told that it came on, unless the program itself failed: a new start may help that."""
+    try:
+        report = cycle.run(missed=missed)
+    except BridgeError as error:
+        manager.progress(f"the last cycle failed: {error}")
+        raise
+    manager.progress(f"last good cycle: {report.server_time:%Y-%m-%d %H:%M:%S} UTC")
+    return report.facts()
+
+
+def _reading(manager: Notifier) -> Callable[[int, int], None]:
+    return lambda done, total: manager.progress(f"reading tickets: {done} of {total}")
+
+
+def _led(held: contextlib.ExitStack, settings: Settings, stop: threading.Event, manager: Notifier) -> Ledger | None:
+    """The ledger, when no other bridge writes to it any more. None when told to end before that."""
+    import structlog
+
+    from bridge import wiring
+    from bridge.store.database import Occupied
+
+    log = structlog.get_logger("bridge.standby")
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    said = ""
+    while not stop.is_set():
+        try:
+            ledger = held.enter_context(wiring.ledger(settings))
+        except (Occupied, RetryLater) as reason:
+            if str(reason) != said:
+                log.info("standing by", reason=(said := str(reason)))
+            manager.waiting("standing by")
+            stop.wait(min(settings.poll.interval / 2, ASK_AGAIN))
+        else:
+            log.info("leading")
+            return ledger
+    return None
 
 
 def once(context: typer.Context, as_json: frame.Json = False) -> None:

@@ -1,0 +1,215 @@
+"""The files in deploy/, read as those read them who will run them."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from bridge.settings import fields, load, variable
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+UNITS = ("bridge.service", "bridge-report.service", "bridge-report.timer")
+SERVICES = UNITS[:2]
+VARIABLES = {variable(name) for name, _ in fields()}
+CREDENTIALS = {name.lower() for name in VARIABLES}
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters="=", comment_prefixes="#")
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(DEPLOY / "systemd" / name)
+    return parser
+
+
+def documents(name: str) -> list[Any]:
+    return list(YAML(typ="safe").load_all((DEPLOY / name).read_text(encoding="utf-8")))
+
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="apt-get install systemd")
+
+
+# --- systemd --------------------------------------------------------------------------------------------------------
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_exposed_no_more_than_it_must_be(name: str) -> None:
+    command = ["systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=15"]
+    ran = subprocess.run([*command, DEPLOY / "systemd" / name], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", ran.stdout)
+    assert found is not None
+    assert float(found[1]) <= 1.5
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_finds_no_fault_in_a_unit_but_the_program_that_is_not_here(name: str) -> None:
+    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(DEPLOY / "systemd" / name)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    faults = [line for line in ran.stderr.splitlines() if "/opt/bridge/bin/bridge is not executable" not in line]
+    assert faults == []
+
+
+def test_the_service_tells_systemd_what_it_waits_for() -> None:
+    service = unit("bridge.service")["Service"]
+    assert service["Type"] == "notify"
+    assert service["WatchdogSec"] == "15min"
+    assert service["RestartPreventExitStatus"] == "2"  # usage or configuration: bridge/errors.py
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_credentials_are_named_like_settings_and_the_token_is_not_in_the_environment(name: str) -> None:
+    service = unit(name)["Service"]
+    credential, _, source = service["LoadCredential"].partition(":")
+    assert credential in CREDENTIALS
+    assert source == "/etc/bridge/token"
+    assert "Environment" not in service
+
+
+def test_the_administrators_command_is_the_services_own_user_settings_and_token() -> None:
+    script = (DEPLOY / "systemd/bridge").read_text(encoding="utf-8")
+    subprocess.run(["sh", "-n", DEPLOY / "systemd/bridge"], check=True)
+    service = unit("bridge.service")["Service"]
+    for name in ("DynamicUser", "User", "StateDirectory", "UMask", "EnvironmentFile", "LoadCredential"):
+        assert f"--property={name}={service[name]}" in script
+
+
+# --- Containers -----------------------------------------------------------------------------------------------------
+
+
+def test_the_image_runs_as_nobody_special_and_looks_after_itself() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    stages = re.findall(r"(?m)^FROM (\S+)", text)
+    assert len(stages) == 2
+    assert all(":" in image and not image.endswith(":latest") for image in stages)
+    final = text[text.rindex("\nFROM ") :]
+    user = re.search(r"(?m)^USER (\d+):(\d+)$", final)
+    assert user is not None
+    assert int(user[1]) > 0
+    assert 'CMD ["bridge", "status"]' in final
+    assert 'ENTRYPOINT ["bridge"]' in final
+    assert set(re.findall(r"BRIDGE_\w+", final)) <= VARIABLES
+
+
+def test_the_image_is_built_from_files_that_are_there() -> None:
+    copied = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for name in " ".join(copied).split():
+        assert (ROOT / name).exists()
+        assert name in let_in
+
+
+def test_compose_puts_the_bridge_beside_an_openproject_and_a_postgresql() -> None:
+    (compose,) = documents("compose.yaml")
+    bridge = compose["services"]["bridge"]
+    assert set(compose["services"]) == {"openproject", "database", "bridge"}
+    assert bridge["read_only"] is True
+    assert bridge["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in bridge["security_opt"]
+    assert set(bridge["environment"]) <= VARIABLES
+    assert set(bridge["secrets"]) <= CREDENTIALS & set(compose["secrets"])
+    assert (DEPLOY / bridge["build"]["context"] / bridge["build"]["dockerfile"]).is_file()
+    assert (DEPLOY / compose["configs"]["policy"]["file"]).is_file()
+    for service in compose["services"].values():
+        assert ":" in service["image"] or "build" in service
+        named = {volume.partition(":")[0] for volume in service.get("volumes", ())}
+        assert named <= set(compose["volumes"])
+        assert set(service.get("secrets", ())) <= set(compose["secrets"])
+
+
+def test_compose_publishes_on_loopback_only() -> None:
+    (compose,) = documents("compose.yaml")
+    ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def _compose() -> list[str] | None:
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if (
+            shutil.which(command[0])
+            and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
+        ):
+            return command
+    return None
+
+
+@pytest.mark.skipif(_compose() is None, reason="docker's compose plugin is not installed")
+def test_compose_itself_reads_it() -> None:
+    command = _compose()
+    assert command is not None
+    subprocess.run(
+        [*command, "-f", DEPLOY / "compose.yaml", "config", "--quiet"],
+        env={"OPENPROJECT_SECRET_KEY_BASE": "x", "PATH": "/usr/local/bin:/usr/bin:/bin"},
+        check=True,
+    )
+
+
+# --- Kubernetes -----------------------------------------------------------------------------------------------------
+
+
+def kind(name: str) -> Any:
+    (found,) = [document for document in documents("kubernetes/bridge.yaml") if document["kind"] == name]
+    return found
+
+
+def test_kubernetes_runs_one_bridge_without_rights_and_with_probes() -> None:
+    deployment = kind("Deployment")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]["type"]) == (1, "Recreate")
+    pod = deployment["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    named = {port["name"] for port in container["ports"]}
+    paths = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {name: get["path"] for name, get in paths.items()} == {
+        "startup": "/healthz",
+        "liveness": "/healthz",
+        "readiness": "/readyz",
+    }
+    assert {get["port"] for get in paths.values()} <= named
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_what_belongs_together_in_kubernetes_has_the_same_names() -> None:
+    pod = kind("Deployment")["spec"]["template"]
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    (container,) = pod["spec"]["containers"]
+    assert container["envFrom"] == [{"configMapRef": {"name": kind("ConfigMap")["metadata"]["name"]}}]
+    claim = kind("PersistentVolumeClaim")["metadata"]["name"]
+    assert volumes["state"]["persistentVolumeClaim"] == {"claimName": claim}
+    assert kind("Service")["spec"]["selector"] == pod["metadata"]["labels"]
+
+
+def test_the_settings_of_the_pod_are_good_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in kind("ConfigMap")["data"].items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BRIDGE_POLICY", str(ROOT / "config/cegape.yaml"))
+    # As Kubernetes mounts a secret: a link to a link into a folder that it swaps for the next version.
+    version = tmp_path / "..2026_11_24"
+    version.mkdir()
+    (tmp_path / "..data").symlink_to(version.name)
+    for name, value in (("bridge_openproject__api_key", "0" * 64), ("bridge_web__users", "lea:scrypt:1:1:1$a$b\n")):
+        (version / name).write_text(value)
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    monkeypatch.setattr("bridge.settings.DOCKER_SECRETS", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    settings = load().settings
+    assert settings.web.enabled
+    assert settings.web.open_probes
+    assert settings.openproject.api_key is not None
+    assert settings.web.users is not None
