@@ -5,6 +5,7 @@ docs/audit.md describes the same checks for those who write their own verifier; 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import os
@@ -30,6 +31,7 @@ from bridge.store.database import Damaged, address, is_damage, snapshot
 from bridge.store.projection import rebuild
 from bridge.store.record import stored_tree
 from bridge.store.schema import EntryKind, instant, microseconds
+from bridge.store.views import fact
 from bridge.store.walk import Stretch, Walked, walk_part
 
 _PROGRESS = 10_000
@@ -117,6 +119,47 @@ def verify(
         return Verdict(None, 0, None, 0, None, 0, (), False, (Finding("damaged", None, str(error)),))
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A stored checkpoint, as it says itself."""
+
+    size: int
+    at: datetime
+    root: str
+    """Base64, as in the note."""
+    polls_done: int
+    polls_missed: int
+    timestamped: bool
+    note: str
+
+
+def checkpoints(url: str) -> list[Listed]:
+    """Every checkpoint that can be read, oldest first; ``verify`` says whether they hold. Raises as ``verify``."""
+    found = []
+    with snapshot(url) as connection:
+        table = schema.checkpoint.c
+        rows = connection.execute(select(table.note, table.token.is_not(None)).order_by(table.size))
+        for note, timestamped in rows:
+            with contextlib.suppress(ValueError):
+                head = checkpoint.read(note)
+                root = base64.b64encode(head.root).decode()
+                found.append(Listed(head.size, head.at, root, head.polls_done, head.polls_missed, timestamped, note))
+    return found
+
+
+def origin(url: str) -> str | None:
+    """The ledger's name, under which its keys sign; None where its first entry is unreadable. Raises as ``verify``."""
+    with snapshot(url) as connection:
+        return _name(connection)
+
+
+def _name(connection: Connection) -> str | None:
+    payload = connection.scalar(select(fact.c.payload).where(fact.c.seq == 1)) or ""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return f"bridge/{orjson.loads(payload)['ledger']}"
+    return None
+
+
 class _Check:
     """One run over the record."""
 
@@ -195,9 +238,7 @@ class _Check:
     # --- What the record must agree with ---
 
     def _read_name(self) -> None:
-        for (payload,) in self._query("SELECT payload FROM fact WHERE seq = 1"):
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                self._origin = f"bridge/{orjson.loads(payload)['ledger']}"
+        self._origin = _name(self._connection)
 
     def _read_keys(self) -> None:
         query = "SELECT f.payload FROM event e JOIN fact f ON f.seq = e.seq WHERE e.kind = 'key' ORDER BY e.seq"

@@ -119,6 +119,11 @@ class SigningKey:
         return cls(key)
 
     @classmethod
+    def load_or_create(cls, path: Path) -> Self:
+        """The key in the file; a new one where there is no file. Raises ConfigError as ``load`` and ``create`` do."""
+        return cls.load(path) if path.exists() else cls.create(path)
+
+    @classmethod
     def load(cls, path: Path) -> Self:
         """Raises ConfigError for a file that is missing, no Ed25519 key, or readable by others."""
         try:

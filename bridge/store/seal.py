@@ -7,6 +7,7 @@ a file of its own beside the key, and nothing is signed that does not continue i
 from __future__ import annotations
 
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -48,6 +49,14 @@ def seal(ledger: Ledger, key: SigningKey, last_seen: Path | None = None) -> Chec
     if last_seen is not None:
         keep(last_seen, note)
     return head
+
+
+def is_due(ledger: Ledger, interval: timedelta) -> bool:
+    """Whether the last checkpoint is older than the interval, by the bridge's own clock, or there is none."""
+    with ledger.batch():
+        rows = ledger.writer.read(select(func.max(schema.checkpoint.c.at)))
+        last: datetime | None = rows[0][0]
+        return last is None or ledger.writer.at() - last >= interval
 
 
 def keep(path: Path, note: str) -> None:
