@@ -226,7 +226,7 @@ def _activity(
             return [f"{label} mis à {new}", f"<strong>{label}</strong> mis à <i>{new}</i>"]
         return [
             f"{label} changé de {old} à {new}",
-            f"<strong>{label}</strong> changé de <i>{old}</i> <strong>à</strong> <i>{new}</i>",
+            f"<strong>{label}</strong> changé de <i>{old}</i> à <i>{new}</i>",
         ]
 
     details = [line("Statut", origin, target)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 
 from bridge.domain.model import PartyName, ProjectId, RoleSpell, StatusId, StatusName, UserId
@@ -17,7 +17,7 @@ from bridge.reports.language import Language
 from bridge.reports.period import Period
 from bridge.reports.values import Fact, Figure, Report, Table
 from bridge.store.queries import Listing, Ruled, Snapshot, StatusRow
-from bridge.store.schema import microseconds
+from bridge.store.schema import instant, microseconds
 
 SHORT_HASH = 12
 """Characters of a policy's hash that are shown: no two policies of one site will ever share them."""
@@ -118,6 +118,14 @@ class Desk:
         """Up to when it is known what happened, within the period; in microseconds, like all that History counts."""
         moments = [self.period.until, self.source.watermark or self.now]
         return microseconds(min(moments))
+
+    def moment(self, at: int) -> datetime | None:
+        """A moment of History as a time; None for NEVER."""
+        return None if at == NEVER else instant(at)
+
+    def day(self, at: int) -> date:
+        """The day of a moment of History, in the reports' time zone."""
+        return instant(at).astimezone(self.language.zone).date()
 
     def ids(self, names: frozenset[StatusName]) -> frozenset[int]:
         """The server's ids of these statuses."""

@@ -10,7 +10,7 @@ are one visit. A ticket whose beginning no activity shows lives from its first k
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -79,7 +79,7 @@ class History:
 
     def visit(self, index: int) -> Visit:
         """One visit by its place."""
-        number = bisect_left(self.first, index + 1) - 1
+        number = bisect_right(self.first, index) - 1
         return Visit(
             self.ticket[number],
             self.project[number],
@@ -96,6 +96,10 @@ class History:
     def decision_id(self, index: int) -> DecisionId:
         """The decision about the move that began a visit."""
         return decision_id(*divmod(self.decision[index], _DAY_SHIFT))
+
+    def start_of(self, index: int) -> int:
+        """Where the visits of the ticket begin that this one belongs to."""
+        return self.first[bisect_right(self.first, index) - 1]
 
     def author(self, start: int) -> int:
         """Who created the ticket whose visits begin here; NEVER where no activity shows it."""

@@ -75,14 +75,11 @@ def _context(report: Report, language: Language, rows: int) -> dict[str, object]
     text = language.text
     naming = next((index for index, column in enumerate(report.rows.columns) if column.kind is Kind.DECISION), None)
 
-    def row_id(row: list[Cell]) -> str:
-        return f"d-{row[naming]}" if naming is not None else ""
-
     def behind(tally: Tally) -> Iterator[_Target]:
         for position in tally.rows[:BEHIND]:
             row = report.rows.rows[position]
             name = str(row[naming]) if naming is not None else f"#{position + 1}"
-            yield _Target(name, f"d-{name}", position < rows and naming is not None)
+            yield _Target(name, f"row-{position}", position < rows)
 
     def css(value: Cell, column: Column) -> Markup:
         if column.kind in NUMERIC:
@@ -100,7 +97,6 @@ def _context(report: Report, language: Language, rows: int) -> dict[str, object]
         "value": lambda value, kind: charts.value_text(value, kind, language),
         "drawn": lambda chart: Markup(charts.svg(chart, language)),  # noqa: S704 - ElementTree escapes
         "behind": behind,
-        "row_id": row_id,
         "css": css,
         "numeric": NUMERIC,
         "colours": len(charts.COLOURS),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import TypeVar
 
 from bridge.reports.values import Tally
@@ -37,7 +39,10 @@ def share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def percentile(values: Sequence[timedelta], percent: int) -> timedelta | None:
+V = TypeVar("V", timedelta, int)
+
+
+def percentile(values: Sequence[V], percent: int) -> V | None:
     """The smallest of the sorted values that at least ``percent`` % of them do not exceed. None when there are none.
 
     Nearest rank, so that it is a value that occurred and has a row.
@@ -46,3 +51,29 @@ def percentile(values: Sequence[timedelta], percent: int) -> timedelta | None:
         return None
     rank = -(-len(values) * percent // 100)
     return values[max(rank, 1) - 1]
+
+
+def span(microseconds: float | None) -> timedelta | None:
+    """A duration that was counted in microseconds."""
+    return None if microseconds is None else timedelta(microseconds=microseconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Natural process limits of single durations (Wheeler's XmR chart); the lower one would be no duration."""
+
+    mean: float
+    upper: float
+
+
+NATURAL = 2.66
+"""3 / d2 for ranges of two values, d2 = 1.128."""
+
+
+def limits(values: Sequence[int]) -> Limits | None:
+    """Limits of values in the order in which they happened. None of fewer than two."""
+    if len(values) < 2:
+        return None
+    mean = sum(values) / len(values)
+    moving_range = sum(abs(one - other) for one, other in pairwise(values)) / (len(values) - 1)
+    return Limits(mean, mean + NATURAL * moving_range)
