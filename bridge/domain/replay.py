@@ -355,9 +355,9 @@ def differences(
 ) -> Iterator[Difference]:
     """Every change to which the policies say different things."""
     for life, before, after in zip(lives, old, new, strict=True):
-        if before is after or before == after:
-            continue
         for told, was, would_be in zip(life.changes, before, after, strict=True):
+            if was is would_be:
+                continue
             said, says = in_words(was), in_words(would_be)
             if said != says:
                 objecting = would_be if isinstance(would_be, Illegal) else was
