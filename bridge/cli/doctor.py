@@ -18,7 +18,7 @@ from bridge.errors import EXIT_FINDINGS, EXIT_FINE, BridgeError, ConfigError
 
 if TYPE_CHECKING:
     from bridge.domain.policy import Policy
-    from bridge.openproject.tracker import MembershipReading, Server, Tracker
+    from bridge.openproject.tracker import MembershipReading, Server
     from bridge.settings import Loaded, Settings
 
 CLOCK_TOLERANCE = 5.0
@@ -145,6 +145,7 @@ def _ledger(settings: Settings) -> Iterator[Check]:
 
 def _openproject(settings: Settings, policy: Policy | None) -> Iterator[Check]:
     from bridge import wiring
+    from bridge.cli.policy_live import compare_with
     from bridge.openproject.tracker import Tracker
 
     with wiring.client(settings.openproject, dry_run=True) as client:
@@ -156,12 +157,9 @@ def _openproject(settings: Settings, policy: Policy | None) -> Iterator[Check]:
             yield from _clock(server, before)
             yield from _language(server)
             yield from _features(server)
-            members = tracker.memberships()
-            yield from _projects(server, members)
+            yield from _projects(server, tracker.memberships())
             if policy is not None:
-                yield from _statuses(server, policy)
-                yield from _roles(members, policy)
-            yield from _fields(tracker, server)
+                yield from compare_with(tracker, policy)
         except BridgeError as error:
             yield Check("openproject", State.FAILED, str(error), "docs/install.md: the service account and its token")
 
@@ -221,72 +219,3 @@ def _projects(server: Server, members: MembershipReading) -> Iterator[Check]:
         )
     else:
         yield Check("projects", State.OK, f"{len(server.projects)} with their members")
-
-
-def _statuses(server: Server, policy: Policy) -> Iterator[Check]:
-    there = {status.name: status for status in server.statuses}
-    missing = [name for name in policy.statuses if name not in there]
-    if missing:
-        yield Check(
-            "statuses",
-            State.FAILED,
-            f"OpenProject has no status {', '.join(missing)}; it has {', '.join(there)}",
-            "write them in the policy as OpenProject does",
-        )
-        return
-    wrong = [name for name in policy.statuses if there[name].is_closed != policy.is_closed(name)]
-    if wrong:
-        yield Check(
-            "statuses",
-            State.WARNING,
-            f"the policy and OpenProject disagree on whether {', '.join(wrong)} closes a ticket",
-            "set 'closed' in the policy, or the status in OpenProject",
-        )
-    default = next((status.name for status in server.statuses if status.is_default), None)
-    if default != policy.initial:
-        yield Check(
-            "statuses",
-            State.WARNING,
-            f"new tickets start in {default} in OpenProject, and in {policy.initial} by the policy",
-            "make the policy's initial status the default there, or every creation breaks a rule",
-        )
-    elif not wrong:
-        yield Check("statuses", State.OK, f"all {len(policy.statuses)} of the policy are there")
-
-
-def _roles(members: MembershipReading, policy: Policy) -> Iterator[Check]:
-    held = {role for row in members.rows for role in row.roles}
-    for party in policy.parties:
-        if held.isdisjoint(party.roles):
-            yield Check(
-                "roles",
-                State.WARNING,
-                f"nobody has a role of the party {party.name} ({', '.join(sorted(party.roles))})",
-                f"name the roles as OpenProject does; held are {', '.join(sorted(held))}",
-            )
-        else:
-            people = {row.user for row in members.rows if not party.roles.isdisjoint(row.roles)}
-            yield Check("roles", State.OK, f"party {party.name}: {len(people)} people")
-
-
-def _fields(tracker: Tracker, server: Server) -> Iterator[Check]:
-    """Custom fields that cannot be told from the status in an activity's text (contract A.3)."""
-    from bridge.openproject.tracker import Missing
-
-    listing = tracker.status_snapshot()
-    by_project = {listed.project: listed.id for listed in listing.tickets}
-    names = {project.id: project.identifier for project in server.projects}
-    confusing: dict[str, list[str]] = {}
-    for project, work_package in sorted(by_project.items()):
-        ticket = tracker.ticket(work_package)
-        if isinstance(ticket, Missing):
-            continue
-        for field in tracker.status_like_fields(ticket.schema):
-            confusing.setdefault(field, []).append(names.get(project, str(project)))
-    for field, projects in confusing.items():
-        yield Check(
-            "fields",
-            State.WARNING,
-            f"the custom field {field!r} in {', '.join(projects)} is called like the status",
-            "rename it: until then most moves there stay undecided",
-        )

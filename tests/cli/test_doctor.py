@@ -88,9 +88,9 @@ def test_an_account_that_is_a_member_of_nothing(bridge: Bridge, world: World) ->
 
 def test_a_status_that_openproject_does_not_have(bridge: Bridge, world: World) -> None:
     world.instance.rename_status("EN COURS", "EN COURS (bis)")
-    state, found, _ = findings(bridge)["statuses"]
-    assert state == "failed"
-    assert "no status EN COURS;" in found
+    told = json.loads(bridge("doctor", "--json").out)["checks"]
+    statuses = {check["found"]: check["state"] for check in told if check["name"] == "statuses"}
+    assert statuses["OpenProject has no 'EN COURS'"] == "failed"
 
 
 def test_another_default_status(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_another_default_status(bridge: Bridge, world: World, monkeypatch: pytes
         status.default = status.name == "EN COURS"
     state, found, _ = findings(bridge)["statuses"]
     assert state == "warning"
-    assert "new tickets start in EN COURS" in found
+    assert "new tickets start in 'EN COURS'" in found
 
 
 def test_a_role_that_nobody_has(bridge: Bridge, world: World) -> None:
@@ -110,7 +110,7 @@ def test_a_role_that_nobody_has(bridge: Bridge, world: World) -> None:
     ran = json.loads(bridge("doctor", "--json").out)
     roles = [check for check in ran["checks"] if check["name"] == "roles" and check["state"] == "warning"]
     assert len(roles) == 1
-    assert "cegape" in roles[0]["found"]
+    assert "'CEGAPE'" in roles[0]["found"]
 
 
 def test_clocks_that_differ(bridge: Bridge, world: World) -> None:
@@ -128,4 +128,28 @@ def test_a_custom_field_that_is_called_like_the_status(bridge: Bridge, world: Wo
     world.instance.create("ca", "client-alpha", "Bulletin en erreur")
     state, found, _ = findings(bridge)["fields"]
     assert state == "warning"
-    assert "'Statut' in client-alpha" in found
+    assert "'Statut'" in found
+
+
+def test_an_account_that_may_not_put_back_what_it_would_have_to(bridge: Bridge, world: World) -> None:
+    world.instance.create("ca", "client-alpha", "Fermée d'emblée", status="RESOLU")
+    assert findings(bridge)["transitions"][0] == "ok"
+    pont, back = world.instance.role("Pont").id, world.instance.status("NOUVEAU").id
+    workflow = world.instance.workflows
+    for key in [key for key in workflow if pont in key]:
+        workflow[key] = frozenset(move for move in workflow[key] if move[1] != back)
+    state, found, remedy = findings(bridge)["transitions"]
+    assert state == "failed"
+    assert "back from RESOLU to NOUVEAU" in found
+    assert "Status transitions" in remedy
+    assert world.server.usage.by_kind["write"] == 0
+
+
+def test_an_account_that_may_not_edit(bridge: Bridge, world: World) -> None:
+    world.instance.create("ca", "client-alpha", "Fermée d'emblée", status="RESOLU")
+    role = world.instance.role("Pont")
+    world.instance.roles[role.id] = type(role)(role.id, role.name, role.permissions - {"edit_work_packages"})
+    told = json.loads(bridge("doctor", "--json").out)["checks"]
+    refused = [check for check in told if check["name"] == "transitions" and check["state"] == "failed"]
+    assert len(refused) == 1
+    assert "edit work packages" in refused[0]["remedy"]
