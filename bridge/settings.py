@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -152,6 +153,56 @@ class Poll(Section):
     )
 
 
+def _users(secret: SecretStr) -> SecretStr:
+    for line in secret.get_secret_value().split():
+        name, colon, hashed = line.partition(":")
+        if not (name and colon and hashed.startswith("scrypt:")):
+            raise ValueError("must be lines like NAME:scrypt:…; `bridge web-user NAME` makes one")
+    return secret
+
+
+def _networks(text: str) -> str:
+    for part in text.replace(",", " ").split():
+        try:
+            ip_network(part)
+        except ValueError:
+            raise ValueError(f"{part} is no IP address or network, like 127.0.0.1 or 172.18.0.0/16") from None
+    return text
+
+
+class Web(Section):
+    """The dashboard, the probes and the webhook."""
+
+    enabled: bool = Field(default=False, description="Whether `bridge run` serves them too.")
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; beyond loopback, put a TLS proxy before it.",
+    )
+    port: int = Field(default=8480, ge=1, le=65535, description="Port to listen on.")
+    users: Annotated[SecretStr, AfterValidator(_users)] | None = Field(
+        default=None, description="Who may sign in: NAME:HASH, one a line, as `bridge web-user NAME` prints."
+    )
+    user_header: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="Header in which a proxy that signs people in says who it is, like X-Remote-User.",
+    )
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
+        default="", description="Addresses or networks of proxies whose headers are believed."
+    )
+    open_probes: bool = Field(default=False, description="Whether /readyz and /metrics answer without a login.")
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="The secret of OpenProject's webhook to /webhook; without it there is none."
+    )
+
+    @model_validator(mode="after")
+    def _a_header_has_its_proxy(self) -> Web:
+        if self.user_header and not self.trusted_proxies.split():
+            raise ValueError("user_header needs trusted_proxies: else anybody could say who they are")
+        return self
+
+
 class LogFormat(StrEnum):
     """How log lines look."""
 
@@ -193,6 +244,7 @@ class Settings(Section):
         "Without it, a SQLite file in state_dir.",
     )
     poll: Poll = Poll()
+    web: Web = Web()
     log: Log = Log()
 
     @property

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bridge.engine.cycle import Cycle
     from bridge.openproject.client import Client
     from bridge.store.ledger import Ledger
+    from bridge.web.site import Actions, Site
 
 Now = Callable[[], datetime]
 
@@ -132,6 +133,110 @@ def cycle(
             yield made
         finally:
             made.close()
+
+
+@contextmanager
+def web(
+    settings: Settings,
+    rules: Policy,
+    *,
+    ledger: Ledger | None = None,
+    hint: Callable[[int], None] | None = None,
+    now: Now = utc_now,
+    port: int | None = None,
+) -> Iterator[str]:
+    """The dashboard's address while it is served. ``port`` overrides the setting's; 0 takes a free one.
+
+    With the daemon's ``ledger``, logins, pauses and acknowledgements are recorded. Raises ConfigError when there is no
+    ledger to show, nobody could sign in, or the port is taken.
+    """
+    from bridge.web.app import create_app
+    from bridge.web.serving import serving
+
+    with site(settings, rules, ledger=ledger, hint=hint, now=now) as made:
+        address = settings.web.port if port is None else port
+        with serving(create_app(made), settings.web.host, address) as url:
+            yield url
+
+
+@contextmanager
+def site(
+    settings: Settings,
+    rules: Policy,
+    *,
+    ledger: Ledger | None = None,
+    hint: Callable[[int], None] | None = None,
+    now: Now = utc_now,
+) -> Iterator[Site]:
+    """All that the dashboard shows and may ask for. Raises ConfigError when there is no ledger to show."""
+    from ipaddress import ip_network
+
+    from bridge import __version__
+    from bridge.daemon import read_heartbeat
+    from bridge.openproject import activity_text
+    from bridge.reports import conventions
+    from bridge.store.queries import Queries
+    from bridge.web.site import Doors, Site
+
+    given = settings.web
+    users = given.users.get_secret_value().split() if given.users is not None else []
+    if not users and not given.user_header:
+        raise ConfigError(
+            "web.users (env BRIDGE_WEB__USERS) is not set, so nobody could sign in: "
+            "run `bridge web-user NAME` and set what it prints"
+        )
+    doors = Doors(
+        users=dict(line.split(":", 1) for line in users),
+        user_header=given.user_header,
+        trusted_proxies=tuple(map(ip_network, given.trusted_proxies.replace(",", " ").split())),
+        open_probes=given.open_probes,
+        webhook_secret=given.webhook_secret.get_secret_value().encode() if given.webhook_secret is not None else b"",
+    )
+    heartbeat = heartbeat_file(settings)
+    with Queries(settings.store_url) as queries:
+        yield Site(
+            queries=queries,
+            policy=rules,
+            conventions=conventions.beside(settings.policy, rules),
+            mode=settings.mode.value,
+            ticket_url=settings.openproject.public_url or settings.openproject.url,
+            version=__version__,
+            doors=doors,
+            actions=_actions(Pause(settings.state_dir), ledger, hint, now),
+            pulse=lambda: read_heartbeat(heartbeat),
+            paused=Pause(settings.state_dir).reason,
+            now=now,
+            is_note=lambda comment: activity_text.is_automatic(comment) or activity_text.is_retracted(comment),
+        )
+
+
+def _actions(brake: Pause, ledger: Ledger | None, hint: Callable[[int], None] | None, now: Now) -> Actions:
+    """What the dashboard may bring about: the pause file always, the ledger only where it is held."""
+    from bridge.store.schema import EntryKind
+    from bridge.web.site import Actions
+
+    def record(kind: EntryKind, details: dict[str, object]) -> None:
+        if ledger is not None:
+            ledger.record(kind, details, now())
+
+    def pause(who: str, reason: str) -> None:
+        at = now()
+        brake.begin(f"paused by {who} in the dashboard on {at:%Y-%m-%d %H:%M} UTC" + (f": {reason}" if reason else ""))
+        record(EntryKind.PAUSE, {"by": who, "reason": reason})
+
+    def resume(who: str) -> None:
+        if brake.end():
+            record(EntryKind.RESUME, {"by": who})
+
+    if ledger is None:
+        return Actions(pause, resume)
+    return Actions(
+        pause,
+        resume,
+        acknowledge=lambda who, matter: record(EntryKind.ACKNOWLEDGEMENT, {"by": who, "matter": matter}),
+        record_login=lambda who, address: record(EntryKind.LOGIN, {"by": who, "from": address}),
+        hint=hint,
+    )
 
 
 def heartbeat_file(settings: Settings) -> Path:

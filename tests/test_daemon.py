@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.daemon import Daemon, read_heartbeat
+from bridge.daemon import MOST_HINTS, Daemon, read_heartbeat
 from bridge.errors import ConfigError, RetryLater, SkipItem, Stop
 
 Cycle = Callable[[int], Mapping[str, object]]
@@ -178,3 +178,93 @@ def test_the_clock_is_given(tmp_path: Path) -> None:
     beat = read_heartbeat(tmp_path / "heartbeat")
     assert beat is not None
     assert beat.last_cycle == beat.started_at == then
+
+
+def test_a_hint_is_looked_at_by_itself_and_says_nothing_about_the_regular_cycles(tmp_path: Path) -> None:
+    stop = threading.Event()
+    looked: list[frozenset[int]] = []
+    made: list[Daemon] = []
+
+    def cycle(missed: int) -> Mapping[str, object]:
+        for ticket in (3, 5, 3):
+            made[0].hint(ticket)
+        return {}
+
+    def look_at(tickets: frozenset[int]) -> Mapping[str, object]:
+        looked.append(tickets)
+        stop.set()
+        return {}
+
+    made.append(Daemon(cycle, interval=3600, jitter=0, heartbeat=tmp_path / "heartbeat", stop=stop, look_at=look_at))
+    assert made[0].run()
+    assert looked == [frozenset({3, 5})]
+    beat = read_heartbeat(tmp_path / "heartbeat")
+    assert beat is not None
+    assert beat.cycles == 1
+
+
+@pytest.mark.parametrize("error", [RetryLater("no answer"), ZeroDivisionError("no")])
+def test_a_hint_that_fails_does_not_end_the_watch(tmp_path: Path, error: Exception) -> None:
+    stop = threading.Event()
+    made: list[Daemon] = []
+    tried = 0
+
+    def look_at(tickets: frozenset[int]) -> Mapping[str, object]:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            made[0].hint(7)
+            raise error
+        stop.set()
+        return {}
+
+    def cycle(missed: int) -> Mapping[str, object]:
+        made[0].hint(7)
+        return {}
+
+    made.append(Daemon(cycle, interval=3600, jitter=0, heartbeat=tmp_path / "heartbeat", stop=stop, look_at=look_at))
+    assert made[0].run()
+    assert tried == 2
+
+
+def test_a_hint_after_which_no_cycle_can_do_better_ends_the_daemon(tmp_path: Path) -> None:
+    made: list[Daemon] = []
+
+    def look_at(tickets: frozenset[int]) -> Mapping[str, object]:
+        raise Stop("the store is full")
+
+    def cycle(missed: int) -> Mapping[str, object]:
+        made[0].hint(7)
+        return {}
+
+    made.append(Daemon(cycle, interval=3600, jitter=0, heartbeat=tmp_path / "heartbeat", look_at=look_at))
+    with pytest.raises(Stop, match="full"):
+        made[0].run()
+
+
+def test_more_hints_than_are_worth_a_request_each_wake_one_whole_cycle(tmp_path: Path) -> None:
+    stop = threading.Event()
+    made: list[Daemon] = []
+
+    def flood(run: int) -> None:
+        if run == 1:
+            for ticket in range(1, MOST_HINTS + 2):
+                made[0].hint(ticket)
+
+    def look_at(tickets: frozenset[int]) -> Mapping[str, object]:
+        raise AssertionError("they were many")
+
+    made.append(
+        Daemon(
+            counted(2, stop, flood),
+            interval=3600,
+            jitter=0,
+            heartbeat=tmp_path / "heartbeat",
+            stop=stop,
+            look_at=look_at,
+        )
+    )
+    assert made[0].run()
+    beat = read_heartbeat(tmp_path / "heartbeat")
+    assert beat is not None
+    assert (beat.cycles, beat.error) == (2, "")

@@ -9,11 +9,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from bridge import __version__
-from bridge.cli import config, doctor, frame, rehearsal, report, service
+from bridge.cli import audit, config, db, doctor, frame, policy, quick, rehearsal, report, service, web
 from bridge.errors import EXIT_UNAVAILABLE, BridgeError
 
 # Plain help: rich's is prettier and twice as slow.
 app = typer.Typer(
+    cls=quick.Group,
     help="Judges the status moves of an OpenProject against a written policy, and puts illegal ones back.",
     no_args_is_help=True,
     add_completion=False,
@@ -53,10 +54,15 @@ for command in (
     doctor.doctor,
     rehearsal.demo,
     rehearsal.simulate,
+    web.web,
+    web.web_user,
 ):
     app.command()(command)
 app.add_typer(report.app, name="report")
+app.add_typer(policy.app, name="policy")
 app.add_typer(config.app, name="config")
+app.add_typer(audit.app, name="audit")
+app.add_typer(db.app, name="db")
 
 
 def main() -> NoReturn:

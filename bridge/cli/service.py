@@ -39,6 +39,7 @@ def run(
     """Watch OpenProject until stopped: judge every move, and in enforce mode put illegal ones back."""
     from bridge import wiring
     from bridge.daemon import Daemon
+    from bridge.domain.model import WorkPackageId
     from bridge.notify import Notifier
 
     settings = frame.settings(context)
@@ -58,7 +59,10 @@ def run(
             jitter=settings.poll.jitter,
             heartbeat=wiring.heartbeat_file(settings),
             stop=stop,
+            look_at=lambda tickets: cycle.run(hint=map(WorkPackageId, tickets)).facts(),
         )
+        if settings.web.enabled:
+            held.enter_context(wiring.web(settings, rules, ledger=ledger, hint=daemon.hint))
         manager.ready(settings.poll.interval + settings.poll.jitter)
         finished = daemon.run()
         manager.stopping()

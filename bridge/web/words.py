@@ -1,0 +1,44 @@
+"""What is named in code and told to readers: recorded events, and the reports by title."""
+
+from __future__ import annotations
+
+from bridge.reports.language import Language
+from bridge.store.queries import Event
+from bridge.store.schema import EntryKind
+
+
+def titles(language: Language) -> dict[str, tuple[str, str]]:
+    """Title and summary of each report, for a list: making a report to learn its name would read the whole ledger."""
+    text = language.text
+    return {
+        "violations": (text("Illegal moves"), text("Who moved tickets against which rules, and what became of it.")),
+        "reverts": (
+            text("Moves put back"),
+            text("What the bridge put back, how long the illegal moves stood, and what it could not put back."),
+        ),
+    }
+
+
+def event_words(event: Event, language: Language) -> str:
+    """What was recorded, in one sentence. Details that people wrote are for the template to clean."""
+    text, details = language.text, event.details
+    who = details.get("by") or text("somebody")
+    reason = details.get("reason", "")
+    if event.kind is EntryKind.MISSED:
+        count = details.get("cycles")
+        return language.plural(
+            "{count} cycle was missed", "{count} cycles were missed", count if isinstance(count, int) else 1
+        )
+    told = {
+        EntryKind.PAUSE: text("{who} paused the bridge", who=who),
+        EntryKind.RESUME: text("{who} let the bridge go on", who=who),
+        EntryKind.BREAKER: text("The bridge stopped itself: {reason}", reason=reason),
+        EntryKind.POLICY: text("Policy version {version} came into use", version=str(details.get("hash", ""))[:12]),
+        EntryKind.CLOCK: text("The clock was found set back"),
+        EntryKind.APPEAL: text("Decision {decision} was contested in a comment", decision=details.get("decision", "")),
+        EntryKind.HOLD: text("A revert was held back: {reason}", reason=reason),
+        EntryKind.UNREADABLE: text("The ticket could not be read: {reason}", reason=reason),
+        EntryKind.START: text("The bridge started"),
+        EntryKind.STOP: text("The bridge stopped"),
+    }
+    return told.get(event.kind, event.kind.value)

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bridge.domain.policy import load
+from bridge.reports import period as periods
+from bridge.reports.catalog import REPORTS
+from bridge.reports.desk import Desk, Source
+from bridge.store.ledger import Ledger
+from bridge.store.queries import Queries
+from bridge.store.schema import EntryKind
+from bridge.web.language import voices
+from bridge.web.words import titles
+from tests.web.conftest import Visit, Visitor
+from tests.web.world import NAME, ROOT, settings_for
+
+PAGES = ("/", "/violations", "/tickets", "/tickets/3", "/people", "/people/61", "/policy", "/reports", "/integrity")
+
+
+def test_every_page_is_there_in_both_languages(visitor: Visitor) -> None:
+    for address in (*PAGES, *(f"/reports/{name}" for name in REPORTS)):
+        for language in ("fr", "en"):
+            visitor.client.environ_base["HTTP_ACCEPT_LANGUAGE"] = language
+            answer = visitor.get(address)
+            assert answer.status_code == 200, address
+            assert f'<html lang="{language}">' in answer.text
+
+
+def test_a_chosen_language_counts_more_than_the_browsers(visitor: Visitor) -> None:
+    assert "What needs a person" in visitor.get("/").text
+    assert visitor.post("/language", language="fr", next="/people").location == "/people"
+    assert "Ce qui attend quelqu’un" in visitor.get("/").text
+
+
+def test_the_overview_says_what_needs_a_person_until_somebody_has_seen_it(visitor: Visitor) -> None:
+    page = visitor.get("/").text
+    assert "contests decision" in page
+    matter = re.search(r'name="matter" value="(appeal:\d+)"', page)
+    assert matter is not None
+    assert visitor.post("/acknowledge", matter=matter[1]).status_code == 303
+    assert "contests decision" not in visitor.get("/").text
+    [event] = recorded(visitor, EntryKind.ACKNOWLEDGEMENT)
+    assert event == {"by": NAME, "matter": matter[1]}
+
+
+def test_what_is_no_open_matter_cannot_be_acknowledged(visitor: Visitor) -> None:
+    for key in ("appeal:1", "", "x" * 10_000):
+        assert visitor.post("/acknowledge", matter=key).status_code == 303
+    assert recorded(visitor, EntryKind.ACKNOWLEDGEMENT) == []
+
+
+def test_pause_and_resume_work_at_once_and_are_recorded(visitor: Visitor) -> None:
+    assert visitor.post("/pause", reason=" a look \n first ").status_code == 303
+    assert f"paused by {NAME}" in (visitor.desk.folder / "paused").read_text()
+    page = visitor.get("/").text
+    assert "Paused" in page
+    assert "a look first" in page
+    assert visitor.post("/resume").status_code == 303
+    assert "Watching and enforcing" in visitor.get("/").text
+    assert recorded(visitor, EntryKind.PAUSE) == [{"by": NAME, "reason": "a look first"}]
+    assert recorded(visitor, EntryKind.RESUME) == [{"by": NAME}]
+    assert visitor.post("/resume").status_code == 303  # nothing to end, nothing recorded
+    assert len(recorded(visitor, EntryKind.RESUME)) == 1
+
+
+def test_without_the_daemon_pausing_works_and_acknowledging_says_that_it_cannot(visit: Visit) -> None:
+    made = visit(with_ledger=False)
+    made.client.environ_base["HTTP_ACCEPT_LANGUAGE"] = "en"
+    made.log_in()
+    assert 'name="matter"' not in made.get("/").text
+    assert made.post("/acknowledge", matter="appeal:1").status_code == 409
+    made.post("/pause")
+    assert (made.desk.folder / "paused").exists()
+
+
+def recorded(visitor: Visitor, kind: EntryKind) -> list[dict[str, object]]:
+    with Queries(f"sqlite:///{visitor.desk.folder}/bridge.db") as queries, queries.snapshot() as snapshot:
+        return [{k: v for k, v in event.details.items() if k != "at"} for event in snapshot.events([kind])]
+
+
+def test_a_ticket_is_found_by_number_and_by_words(visitor: Visitor) -> None:
+    for query in ("3", "#3", " 3 "):
+        assert visitor.get("/tickets", query_string={"q": query}).location == "/tickets/3"
+    page = visitor.get("/tickets?q=beta+anomalie").text
+    assert "/tickets/3" in page
+    assert '/tickets/1"' not in page
+    assert "Prime de fin d&#39;année" in page
+
+
+@pytest.mark.parametrize(
+    "query", ["999", "99999999999999999999", "nothing like this", "%", "_", "' OR 1=1 --", "\x00", "³"]
+)
+def test_a_search_without_result_says_so(visitor: Visitor, query: str) -> None:
+    answer = visitor.get("/tickets", query_string={"q": query})
+    assert answer.status_code == 200
+    assert "No ticket is found" in answer.text
+
+
+def test_a_tickets_life_names_every_move_with_its_verdict_and_entry(visitor: Visitor) -> None:
+    page = visitor.get("/tickets/3").text
+    assert page.count("put back</span>") == 2
+    assert page.count("by the bridge</span>") == 2
+    assert page.count("ledger entry") == 6
+    assert "en-cours-de-test-par-cegape" in page
+    assert "Possible instead:" in page
+    assert "was contested" in page
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/tickets/999", "/tickets/99999999999999", "/tickets/-1", "/tickets/x", "/people/999"),
+        *("/people/99999999999999", "/reports/nothing", "/reports/violations.exe", "/reports/../etc", "/nothing"),
+    ],
+)
+def test_what_is_not_there_is_said_to_be_not_there(visitor: Visitor, address: str) -> None:
+    answer = visitor.get(address)
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.text
+
+
+@pytest.mark.parametrize("period", ["tomorrow", "2026-13", "9999-W53", "<script>", "0000", "2026-11-31"])
+def test_an_unknown_period_says_which_there_are(visitor: Visitor, period: str) -> None:
+    for address in ("/violations", "/reports", "/reports/violations", "/reports/violations.csv"):
+        answer = visitor.get(address, query_string={"period": period})
+        assert answer.status_code == 400
+        assert "<script>" not in answer.text
+
+
+def test_violations_are_filtered_by_rule_and_party(visitor: Visitor) -> None:
+    everything = visitor.get("/violations?period=2026-11").text
+    assert everything.count('<li id="d-') == 14
+    mine = visitor.get("/violations?period=2026-11&rule=nouveau-jamais-a-la-main&party=client").text
+    assert mine.count('<li id="d-') == 2
+
+
+def test_a_page_that_there_is_not_is_the_nearest_that_there_is(visitor: Visitor) -> None:
+    for page in ("0", "2", "-5", "x", "9" * 50, "٣"):
+        assert visitor.get("/violations", query_string={"period": "2026-11", "page": page}).text.count('id="d-') == 14
+
+
+def test_every_report_can_be_taken_away_in_every_form(visitor: Visitor) -> None:
+    starts = {"html": b"<!doctype html>", "xlsx": b"PK", "csv": "\ufeff".encode(), "json": b"{"}
+    for name in REPORTS:
+        for form, start in starts.items():
+            answer = visitor.get(f"/reports/{name}.{form}?period=2026-11")
+            assert answer.status_code == 200
+            assert answer.data.startswith(start), (name, form)
+            assert answer.headers["Content-Disposition"].startswith(f'attachment; filename="{name}')
+
+
+def test_the_list_of_reports_calls_them_as_they_call_themselves(visitor: Visitor) -> None:
+    settings = settings_for(visitor.desk.folder)
+    policy = load((ROOT / "config/cegape.yaml").read_text(), "cegape.yaml")
+    from bridge.reports import conventions
+
+    made = conventions.beside(settings.policy, policy)
+    with Queries(settings.store_url) as queries, queries.snapshot() as snapshot:
+        for voice in voices(made.zone).values():
+            today = periods.named("today", visitor.desk.now.date(), made.zone)
+            desk = Desk(Source(snapshot), policy, made, voice.reports, today, visitor.desk.now)
+            reports = {name: definition.make(desk) for name, definition in REPORTS.items()}
+            assert {name: (each.title, each.summary) for name, each in reports.items()} == titles(voice.reports)
+
+
+def test_the_policys_matrix_tells_each_move_in_words(visitor: Visitor) -> None:
+    page = visitor.get("/policy").text
+    parties, statuses = 2, 8
+    cells = re.findall(r'<td class="cell (\w+)">', page)
+    assert len(cells) == parties * (statuses + 1) * statuses
+    assert cells.count("none") == parties * statuses
+    policy = load((ROOT / "config/cegape.yaml").read_text(), "cegape.yaml")
+    assert all(f'id="{rule.id}"' in page for rule in policy.rules)
+
+
+def test_an_empty_ledger_shows_every_page(tmp_path: Path, visit: Visit) -> None:
+    made = visit()
+    (made.desk.folder / "empty").mkdir()
+    made.desk.folder = made.desk.folder / "empty"
+    made.desk.pulse = None
+    from bridge.web.app import create_app
+
+    with Ledger.open(f"sqlite:///{made.desk.folder}/bridge.db", now=lambda: made.desk.now):
+        pass
+    with made.desk.site(with_ledger=False) as site:
+        made.client = create_app(site).test_client()
+        made.log_in()
+        for address in (*PAGES, *(f"/reports/{name}" for name in REPORTS)):
+            expected = 404 if address[-1].isdecimal() else 200
+            assert made.get(address).status_code == expected, address
