@@ -6,7 +6,6 @@ import getpass
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -94,10 +93,14 @@ def verify(
         notes.append(_text(kept))
     keys = [_public(each) for each in key or ()]
     verdict = audit.verify(
-        url, keys=keys, notes=notes, tables=tables, accepted=accept_clock or (), progress=_progress()
+        url,
+        keys=keys,
+        own=None if store is not None or keys else _own_key(context, url),
+        notes=notes,
+        tables=tables,
+        accepted=accept_clock or (),
+        progress=_progress(),
     )
-    if store is None and not keys:
-        verdict = _signed_by_ours(verdict, key_file(context))
     if as_json:
         frame.put_json(
             {
@@ -121,18 +124,20 @@ def verify(
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def _signed_by_ours(verdict: Verdict, path: Path) -> Verdict:
-    """With a finding where the record names other keys than the one that signs on this machine."""
-    from bridge.store.audit import Finding
+def _own_key(context: typer.Context, url: str) -> VerifyKey | None:
+    """The public part of the key that signs on this machine."""
+    from bridge.store import audit
     from bridge.store.checkpoint import SigningKey
+    from bridge.store.database import Damaged
 
-    if not verdict.checkpoints or verdict.origin is None or not path.exists():
-        return verdict
-    ours = str(SigningKey.load(path).verify_key(verdict.origin))
-    if ours in verdict.keys:
-        return verdict
-    finding = Finding("key", None, f"the record is not signed with the key in {path}, whose public part is {ours}")
-    return replace(verdict, findings=(*verdict.findings, finding))
+    path = key_file(context)
+    if not path.exists():
+        return None
+    try:
+        origin = audit.origin(url)
+    except Damaged:
+        return None  # the verification will say so
+    return None if origin is None else SigningKey.load(path).verify_key(origin)
 
 
 def _put_verdict(verdict: Verdict, *, keys_given: bool) -> None:

@@ -91,6 +91,7 @@ def verify(
     url: str,
     *,
     keys: Sequence[VerifyKey] = (),
+    own: VerifyKey | None = None,
     notes: Sequence[str] = (),
     tables: bool = True,
     accepted: Collection[int] = (),
@@ -98,7 +99,8 @@ def verify(
 ) -> Verdict:
     """Check everything.
 
-    ``keys`` are those that may have signed; without any, those that the record names itself, which proves less.
+    ``keys`` are those that may have signed; without any, those that the record names itself, which proves less. ``own``
+    is the key that signs here and now: a record that names others but not this one is not ours.
     ``notes`` are checkpoints from elsewhere (the file beside the key, a mail) that the record must continue.
     ``tables`` compares every row of the narrow tables with what the entries tell. ``accepted`` are entries at which a
     set back clock is known and explained. ``progress`` is told how many entries more were read.
@@ -107,7 +109,7 @@ def verify(
     """
     try:
         with snapshot(url) as connection:
-            check = _Check(url, connection, keys, accepted, progress)
+            check = _Check(url, connection, keys, own, accepted, progress)
             try:
                 check.everything(notes, tables)
             except (DBAPIError, sqlite3.Error) as error:
@@ -168,12 +170,14 @@ class _Check:
         url: str,
         connection: Connection,
         keys: Sequence[VerifyKey],
+        own: VerifyKey | None,
         accepted: Collection[int],
         progress: Callable[[int], None],
     ) -> None:
         self._url = url
         self._connection = connection
         self._keys = list(keys)
+        self._own = own
         self._accepted = frozenset(accepted)
         self._progress = progress
         self._findings: list[Finding] = []
@@ -197,6 +201,10 @@ class _Check:
         self._read_name()
         if not self._keys:
             self._read_keys()
+        if self._own is not None and self._own not in self._keys:
+            if self._keys:
+                self._find("key", None, f"the record is not signed with the key in use here, {self._own}")
+            self._keys.append(self._own)
         for note in notes:
             self._add_note(note)
         self._read_checkpoints()
