@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bridge.domain.policy import load, schema
+from bridge.domain.policy.cases import cases_schema
+from tests.cli.conftest import ROOT, Bridge, World
+
+CEGAPE = ROOT / "config" / "cegape.yaml"
+RELEASE = ROOT / "config" / "examples" / "release.yaml"
+POLICIES = [CEGAPE, RELEASE]
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A policy of one's own, with its cases beside it."""
+    for name in ("cegape.yaml", "cegape.tests.yaml"):
+        (tmp_path / name).write_text((CEGAPE.parent / name).read_text(encoding="utf-8"), encoding="utf-8")
+    return tmp_path / "cegape.yaml"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+# --- check ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
+def test_the_shipped_policies_have_nothing_odd_about_them(bridge: Bridge, path: Path) -> None:
+    ran = bridge("policy", "check", str(path))
+    # The example's exemption ends with 2026; from then on saying so is right.
+    assert [line for line in ran.out.splitlines()[1:] if "exemption" not in line] == []
+    assert ran.out.startswith(f"{path}: ")
+
+
+def test_mistakes_are_told_as_editors_read_them(bridge: Bridge, mine: Path) -> None:
+    edit(mine, "only-by: cegape", "only-bye: cegape")
+    edit(mine, "mode: observe", "mode: obsrve")
+    ran = bridge("policy", "check", str(mine))
+    assert ran.code == 2
+    first, second = ran.out.splitlines()
+    assert first == f"{mine}:61:5: unknown key in the rule 'only-bye' (did you mean 'only-by'?)"
+    assert second.startswith(f"{mine}:92:11: unknown mode 'obsrve' (did you mean 'observe'?)")
+
+
+def test_mistakes_as_json_have_their_place(bridge: Bridge, mine: Path) -> None:
+    edit(mine, "policy: 1", "policy: 1\npolicy: 1")
+    ran = bridge("policy", "check", "--json", str(mine))
+    assert ran.code == 2
+    (complaint,) = json.loads(ran.out)["complaints"]
+    assert (complaint["line"], complaint["column"]) == (6, 1)
+    assert "duplicate" in complaint["message"]
+
+
+def test_what_is_odd_is_a_finding_and_no_mistake(bridge: Bridge, mine: Path) -> None:
+    with mine.open("a", encoding="utf-8") as file:
+        file.write("\nexemptions:\n  - {id: old, tickets: 1, until: 2020-01-01, owner: me, reason: a test}\n")
+    ran = bridge("policy", "check", str(mine))
+    assert ran.code == 1
+    assert "the exemption 'old' of me is over since 2020-01-02: remove it" in ran.out
+
+
+@pytest.mark.parametrize("command", ["check", "test", "matrix", "graph", "advise"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read: No such file"),
+        ("directory", "cannot be read: Is a directory"),
+        (b"", "the file is empty"),
+        (b"\xff\xfe", "UTF-16"),
+        (b"policy: \xe9", "not in UTF-8"),
+        (b"policy:\n\t1", "a tab"),
+        (b"a: &a 1\nb: *a\n", "anchors are not part of a policy"),
+        (b"x" * 1_000_000, "larger than 512 KiB"),
+        (b"policy: 1\npolicy: 1\n", "duplicate key"),
+    ],
+)
+def test_what_is_no_policy_ends_with_words_and_exit_code_2(
+    bridge: Bridge, tmp_path: Path, command: str, content: bytes | str | None, told: str
+) -> None:
+    path = tmp_path / "broken.yaml"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        path.mkdir()
+    ran = bridge("policy", command, str(path))
+    assert ran.code == 2
+    assert told in ran.out + ran.err
+
+
+def test_the_policy_of_the_settings_is_the_one_that_is_meant(bridge: Bridge, world: World) -> None:
+    assert "14 rules" in bridge("policy", "check").out
+
+
+def test_a_check_starts_without_what_it_does_not_need() -> None:
+    """It is run at every save: 250 ms leave no room for pydantic, SQLAlchemy, requests or rich."""
+    program = (
+        "import sys; from bridge.cli.app import main\n"
+        f"sys.argv = ['bridge', 'policy', 'check', {str(CEGAPE)!r}]\n"
+        "try: main()\n"
+        "except SystemExit as ended: assert not ended.code\n"
+        "heavy = {'pydantic', 'sqlalchemy', 'requests', 'rich', 'jinja2', 'orjson', 'structlog'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+# --- schema ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_schemas_beside_the_policies_are_those_of_the_program(bridge: Bridge, tmp_path: Path) -> None:
+    for name, options, made in (
+        ("policy.schema.json", [], schema()),
+        ("policy-tests.schema.json", ["--tests"], cases_schema()),
+    ):
+        assert bridge("policy", "schema", *options, "--output", str(tmp_path / name)).code == 0
+        assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / "config" / name).read_text(encoding="utf-8")
+        assert json.loads(bridge("policy", "schema", *options).out) == made
+
+
+def test_every_policy_points_editors_to_its_schema() -> None:
+    for path in (*POLICIES, *(path.with_name(f"{path.stem}.tests.yaml") for path in POLICIES)):
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        _, _, target = first.partition("# yaml-language-server: $schema=")
+        assert (path.parent / target).is_file()
+
+
+def test_the_schema_says_what_every_key_means() -> None:
+    def described(part: object) -> None:
+        if isinstance(part, dict):
+            for name, value in part.get("properties", {}).items():
+                assert value["description"], name
+            for value in part.values():
+                described(value)
+        elif isinstance(part, list):
+            for value in part:
+                described(value)
+
+    described(schema())
+    described(cases_schema())
+
+
+# --- test -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
+def test_the_cases_of_the_shipped_policies_ask_about_every_move(bridge: Bridge, path: Path) -> None:
+    ran = bridge("policy", "test", str(path), "--cover", "100")
+    assert ran.code == 0, ran.out
+    assert "0 failed; they ask about 100 % of all" in ran.out
+
+
+def test_a_rule_that_objects_unasked_fails_its_case(bridge: Bridge, mine: Path) -> None:
+    cases = mine.with_name("cegape.tests.yaml")
+    edit(cases, "rules: [creation-en-nouveau, resolu-apres-test]", "rules: [creation-en-nouveau]")
+    ran = bridge("policy", "test", str(mine))
+    assert ran.code == 1
+    (line,) = [line for line in ran.out.splitlines() if line.startswith(str(cases))]
+    assert line.endswith("resolu-apres-test objects, and the case does not say so")
+    assert "[creation → RESOLU by client]" in line
+
+
+def test_a_rule_that_does_not_object_as_expected_fails_its_case(bridge: Bridge, mine: Path) -> None:
+    edit(mine, "only-into: nowhere\n    mode: observe", "only-into: nowhere\n    mode: off")
+    ran = bridge("policy", "test", str(mine), "--json")
+    assert ran.code == 1
+    told = json.loads(ran.out)
+    assert {failure["move"]["from"] for failure in told["failures"]} == {"REJETE"}
+    assert any("rejete-est-clos does not object" in failure["message"] for failure in told["failures"])
+
+
+def test_what_no_case_asks_about_is_told(bridge: Bridge, mine: Path) -> None:
+    mine.with_name("few.yaml").write_text(
+        "cases:\n  - {name: one, by: client, from: creation, into: NOUVEAU, expect: allowed}\n", encoding="utf-8"
+    )
+    ran = bridge("policy", "test", str(mine), "--cases", str(mine.with_name("few.yaml")), "--cover", "1")
+    assert ran.code == 1
+    assert "no case expects the rule resolu-apres-test to object" in ran.out
+    assert "no case asks about EN COURS → RESOLU by client" in ran.out
+    assert "1 cases, 0 failed; they ask about 0 % of all 128 moves" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("{name: x, by: client, into: RESOLU, expect: allowed}", "this case begins nowhere"),
+        ("{name: x, by: client, from: RESOLU, into: RESOLU, expect: allowed}", "this case stands for no move"),
+        ("{name: x, by: client, from: NOUVEAU, into: RESOLU}", "the case lacks 'expect'"),
+        ("{name: x, by: client, from: NOUVEAU, into: RESOLU, expect: reported}", "'reported' and the rules do not fit"),
+        ("{name: x, by: clent, from: NOUVEAU, into: RESOLU, expect: allowed}", "did you mean 'client'?"),
+        ("{name: x, by: client, from: NOUVO, into: RESOLU, expect: allowed}", "did you mean 'NOUVEAU'?"),
+        ("{name: x, by: client, from: NOUVEAU, into: RESOLU, expect: reported, rules: x}", "unknown rule 'x'"),
+        ("{name: x, by: client, from: NOUVEAU, into: RESOLU, expect: alowed}", "did you mean 'allowed'?"),
+    ],
+)  # fmt: skip
+def test_a_case_that_says_nothing_or_nonsense_fails(bridge: Bridge, mine: Path, case: str, told: str) -> None:
+    cases = mine.with_name("cegape.tests.yaml")
+    cases.write_text(f"cases:\n  - {case}\n", encoding="utf-8")
+    ran = bridge("policy", "test", str(mine))
+    assert ran.code in (1, 2)
+    assert told in ran.out + ran.err
+    assert f"{cases}:2:" in ran.out + ran.err
+
+
+def test_the_results_are_readable_by_test_runners(bridge: Bridge, mine: Path) -> None:
+    edit(mine.with_name("cegape.tests.yaml"), "expect: waits", "expect: allowed")
+    results = mine.with_name("junit.xml")
+    assert bridge("policy", "test", str(mine), "--junit", str(results)).code == 1
+    suite = ElementTree.parse(results).getroot()
+    cases = suite.findall("testcase")
+    assert (suite.get("tests"), suite.get("failures")) == (str(len(cases)), "1")
+    (failed,) = [case for case in cases if case.find("failure") is not None]
+    assert failed.get("name") == "Within the quarter of an hour nothing is said"
+
+
+# --- explain, matrix, graph, advise ---------------------------------------------------------------------------------
+
+
+def test_a_move_is_explained_in_french_with_its_rule_its_source_and_what_is_allowed(bridge: Bridge) -> None:
+    ran = bridge("policy", "explain", "NOUVEAU → RESOLU", "--as", "Client", str(CEGAPE))
+    assert ran.code == 1
+    assert ran.out.splitlines() == [
+        "NOUVEAU → RESOLU, par le client : non conforme : signalé",
+        "  resolu-apres-test",
+        "    RESOLU vient après correctif, donc après que la demande a été EN COURS DE TEST.",
+        "    source : Wiki, RESOLU: 'après correctif'; that this means EN COURS DE TEST is the project's reading",
+        "    mode : observe",
+        "    qui peut le faire : personne d'ici",
+        "Le client peut à la place : EN ATTENTE",
+        "le chemin qui y mène : EN COURS DE TEST (CEGAPE), RESOLU (le client)",
+    ]
+
+
+def test_a_move_is_explained_in_english_with_modes_and_exemptions_in_force(bridge: Bridge) -> None:
+    ran = bridge(
+        "policy", "explain", "Approved -> Released", "--as", "developer", "--project", "payroll-france", str(RELEASE),
+        "--language", "en",
+    )  # fmt: skip
+    assert ran.code == 1
+    assert "Approved → Released, by the developer: illegal: put back" in ran.out
+    assert "released-by-the-manager" in ran.out
+    assert "exemption security-fixes (until 2027-01-01, Head of engineering)" in ran.out
+    assert "who may: the release manager" in ran.out
+
+
+def test_a_legal_move_is_explained_too(bridge: Bridge) -> None:
+    ran = bridge(
+        "policy", "explain", "EN ATTENTE > RESOLU", "--as", "client", "--been", "EN COURS DE TEST", str(CEGAPE)
+    )
+    assert (ran.code, ran.out) == (0, "EN ATTENTE → RESOLU, par le client : permis\n")
+    told = json.loads(bridge("policy", "explain", "creation > NOUVEAU", "--as", "client", "--json", str(CEGAPE)).out)
+    assert (told["verdict"], told["move"]["from"]) == ("Allowed", "creation")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["NOUVEAU → RESOULU", "--as", "client"], "did you mean 'RESOLU'?"),
+        (["NOUVEAU", "--as", "client"], "is no move"),
+        (["NOUVEAU → RESOLU", "--as", "auditor"], "the parties are cegape, client"),
+        (["NOUVEAU → RESOLU", "--as", "client", "--language", "de"], "the policy speaks fr and en"),
+    ],
+)
+def test_a_question_that_means_nothing_is_answered_with_what_would(
+    bridge: Bridge, arguments: list[str], told: str
+) -> None:
+    ran = bridge("policy", "explain", *arguments, str(CEGAPE))
+    assert ran.code == 2
+    assert told in ran.err
+
+
+def test_the_matrix_decides_every_pair(bridge: Bridge) -> None:
+    told = json.loads(bridge("policy", "matrix", "--json", str(CEGAPE)).out)
+    assert len(told["pairs"]) == 2 * (9 * 8 - 8)
+    assert {pair["answer"] for pair in told["pairs"]} == {"allowed", "asked", "later", "reported", "put back"}
+    rows = [line.split() for line in bridge("policy", "matrix", str(CEGAPE)).out.splitlines()]
+    assert ["4)", "EN", "COURS", "DE", "TEST", "BACK", "BACK", "BACK", "-", "ok", "ok", "BACK", "ok"] in rows
+
+
+def test_dead_ends_traps_and_statuses_that_nobody_reaches_are_found(bridge: Bridge, mine: Path) -> None:
+    edit(mine, "closed: [RESOLU, REJETE]", "closed: [RESOLU]")
+    edit(mine, "rejete-est-clos:\n    from: REJETE\n    by: client", "rejete-est-clos:\n    from: REJETE")
+    edit(mine, "after: EN COURS DE TEST", "after: EN COURS DE TEST\n    by: client")
+    ran = bridge("policy", "matrix", str(mine))
+    assert ran.code == 1
+    assert "dead end: REJETE" in ran.out
+    assert "trap: cegape may enter REJETE, and nobody may leave it" in ran.out
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_pictures_are_images_that_name_every_status(bridge: Bridge, path: Path, language: str) -> None:
+    policy = load(path.read_bytes(), path.name)
+    for command in (["graph"], ["matrix", "--format", "svg"]):
+        ran = bridge("policy", *command, "--language", language, str(path))
+        assert ran.code == 0
+        image = ElementTree.fromstring(ran.out)
+        assert image.tag == "{http://www.w3.org/2000/svg}svg"
+        assert image.get("role") == "img"
+        words = " ".join("".join(image.itertext()).split())
+        for status in policy.statuses:
+            assert all(word in words for word in status.split())
+        for party in policy.parties:
+            assert party.label[language].casefold() in words.casefold()
+
+
+def test_the_pictures_in_the_documentation_are_those_of_the_policy(bridge: Bridge) -> None:
+    for name, command in (("graph", ["graph"]), ("matrix", ["matrix", "--format", "svg"])):
+        drawn = bridge("policy", *command, str(CEGAPE)).out
+        assert (ROOT / "docs" / f"cegape-{name}.svg").read_text(encoding="utf-8").rstrip() == drawn.rstrip()
+
+
+def test_mermaid_gets_every_status_and_every_closing(bridge: Bridge) -> None:
+    told = bridge("policy", "graph", "--format", "mermaid", "--language", "en", str(CEGAPE)).out
+    assert told.startswith("stateDiagram-v2\n")
+    assert '    state "EN COURS DE TEST" as s3\n' in told
+    assert "    s3 --> s4 : The client\n" in told
+    assert told.count("--> [*]") == 2
+
+
+def test_an_unknown_format_is_told(bridge: Bridge) -> None:
+    ran = bridge("policy", "graph", "--format", "png", str(CEGAPE))
+    assert (ran.code, ran.err) == (2, "bridge: --format 'png': choose svg or mermaid\n")
+
+
+def test_the_advice_names_boxes_and_what_no_box_can_do(bridge: Bridge) -> None:
+    ran = bridge("policy", "advise", str(CEGAPE))
+    assert ran.code == 0
+    assert "role Client (the client):\n  untick\n    NOUVEAU → NECESSITE CLARIFICATION, EN COURS" in ran.out
+    assert "resolu-apres-test: the workflow knows the status before, and not where the ticket has been" in ran.out
+    told = json.loads(bridge("policy", "advise", "--json", str(CEGAPE)).out)
+    boxes = {(one["party"], one["origin"]): one for one in told["untick"] if one["enforced"]}
+    assert boxes["client", "EN COURS DE TEST"]["targets"] == [
+        "NOUVEAU",
+        "NECESSITE CLARIFICATION",
+        "EN COURS",
+        "REJETE",
+    ]
+    assert ("cegape", "NOUVEAU") not in boxes
