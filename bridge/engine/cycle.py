@@ -76,6 +76,8 @@ class CycleReport:
     acted: tuple[Acted, ...]
     breaker: str | None
     requests: int
+    unreadable_projects: int = 0
+    """Projects whose members the bridge cannot read: nobody is judged there on a membership that it does not see."""
 
     def count(self, result: Result) -> int:
         """How many planned reverts ended this way."""
@@ -102,6 +104,7 @@ class CycleReport:
             facts
             | {name: count for name, count in results.items() if count}
             | ({"breaker": self.breaker} if self.breaker is not None else {})
+            | ({"unreadable_projects": self.unreadable_projects} if self.unreadable_projects else {})
         )
 
 
@@ -153,6 +156,8 @@ class Cycle:
         """The server's clock minus ours, as of the last answer that told it."""
         self._roles_show: datetime | None = None
         """Everything that happened until then is in the last reading of the memberships."""
+        self._readable: frozenset[ProjectId] | None = None
+        """Projects whose members the last reading showed; None before the first."""
         self._server_tells_time = False
         self._names_asked: set[str] = set()
         """Names that no status has, though the server was asked: custom fields that carry the status' label."""
@@ -177,9 +182,10 @@ class Cycle:
         cycle could do better.
         """
         before = self._requests()
+        hint = tuple(hint)
         server = self._know_server()
         known = self._ledger.known() if self._snapshot_is_due() and not hint else None
-        found = self._find(known, tuple(hint))
+        found = self._find(known, hint)
         if {listed.project for listed in found.due} - {project.id for project in server.projects}:
             server = self._probe()
         judge = self._convene(server, found.server_time)
@@ -218,6 +224,7 @@ class Cycle:
             acted=acted,
             breaker=tripped,
             requests=self._requests() - before,
+            unreadable_projects=self._unreadable_projects(server),
         )
         self._note(report, missed)
         return report
@@ -302,8 +309,14 @@ class Cycle:
             return
         reading = self._tracker.memberships()
         self._roles_show = newest if newest is not None else judge.now
+        self._readable = reading.readable
         self._ledger.observe_memberships(reading.rows, reading.readable, self._roles_show)
         judge.roles_were_read()
+
+    def _unreadable_projects(self, server: Server) -> int:
+        if self._readable is None:
+            return 0
+        return len({project.id for project in server.projects if project.active} - self._readable)
 
     def _learn_people(self, activities: Iterable[Activity]) -> None:
         """Names, resolved when first seen: later they may be gone (contract §8.4)."""
