@@ -50,7 +50,7 @@ def test_mistakes_are_told_as_editors_read_them(bridge: Bridge, mine: Path) -> N
     assert ran.code == 2
     first, second = ran.out.splitlines()
     assert first == f"{mine}:61:5: unknown key in the rule 'only-bye' (did you mean 'only-by'?)"
-    assert second.startswith(f"{mine}:92:11: unknown mode 'obsrve' (did you mean 'observe'?)")
+    assert second.startswith(f"{mine}:89:11: unknown mode 'obsrve' (did you mean 'observe'?)")
 
 
 def test_mistakes_as_json_have_their_place(bridge: Bridge, mine: Path) -> None:

@@ -292,7 +292,7 @@ _STATUS = Made(Known("status"), StatusName)
 _PARTY = Made(Known("party"), PartyName)
 _PERSON = Known("status", PERSONS)
 _PROJECT = Identifier("a project's identifier")
-_MODE = Choice(tuple(Mode), "mode")
+_MODE = Choice(tuple(mode.value for mode in Mode), "mode")
 _SENTENCE = Section("the sentence", {language: Key(Text(), f"in {language}") for language in LANGUAGES}, _sentence)
 
 _PARTY_SECTION = Section(
