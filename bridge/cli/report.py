@@ -23,8 +23,20 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Reports, from the ledger alone.", no_args_is_help=True, rich_markup_mode=None)
 
 NAMES = (
-    ("violations", "Who moved tickets against which rules, and what became of it (R1)."),
-    ("reverts", "What was put back, how quickly, and what could not be (R2)."),
+    ("violations", "R1: who moved tickets against which rules, and what became of it."),
+    ("reverts", "R2: what was put back, how quickly, and what could not be."),
+    ("time-in-status", "R3: how long tickets stay in each status, and what is out of the ordinary."),
+    ("ages", "R4: what is open, how long it has waited, and on whom."),
+    ("reopened", "R5: which resolved tickets came back."),
+    ("closed", "R6: who closed what, and whose it was."),
+    ("service-times", "R7, C3: first answer, taken up, resolved, in business hours."),
+    ("without-reason", "R8: what was rejected or put on hold without a reason."),
+    ("whose-clock", "R9: how long tickets waited on each party."),
+    ("flow", "R10: arrivals, departures, and what is open in between."),
+    ("policy", "R11: rules that object, exemptions, what enforcing more would do."),
+    ("completeness", "R12: whether everything was seen, and the record is whole."),
+    ("my-requests", "C1: where a client's open requests wait, and on whom."),
+    ("my-reverted-moves", "C2: which moves were put back, why, and what to do instead."),
 )
 """Names and help of the reports. Written here because the catalogue would cost ``--help`` half a second; a test holds
 the two together."""

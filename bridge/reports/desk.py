@@ -15,6 +15,7 @@ from bridge.reports.conventions import Conventions
 from bridge.reports.history import NEVER, History
 from bridge.reports.language import Language
 from bridge.reports.period import Period
+from bridge.reports.titles import Title, titles
 from bridge.reports.values import Fact, Figure, Report, Table
 from bridge.store.queries import Listing, Ruled, Snapshot, StatusRow
 from bridge.store.schema import instant, microseconds
@@ -201,9 +202,8 @@ class Desk:
     def report(
         self,
         name: str,
-        title: str,
-        summary: str,
         *,
+        title: Title | None = None,
         counted: Sequence[str],
         figures: Sequence[Figure],
         tables: Sequence[Table],
@@ -212,13 +212,14 @@ class Desk:
         notices: Sequence[str] = (),
         rows_first: bool = False,
     ) -> Report:
-        """A report with its definition: ``counted`` says what its numbers are numbers of."""
+        """A report with its definition: ``counted`` says what its numbers are numbers of. Listed ones have titles."""
+        named = title or titles(self.language)[name]
         nothing = not rows.rows and not any(table.rows for table in tables)
         first = [self.language.text("Nothing was recorded for this report in this period.")] if nothing else []
         return Report(
             name=name,
-            title=title,
-            summary=summary,
+            title=named.title,
+            summary=named.question,
             period=self.period_text(),
             first=self.period.first,
             last=self.period.last,

@@ -11,6 +11,8 @@ from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
 
 ROWS = 40
 """Rows of a table that a terminal shows; beyond that nobody reads, and CSV has them all."""
+NARROW = 12
+"""Characters below which no text is squeezed."""
 CELL = 160
 """Characters of a text that a cell shows."""
 
@@ -39,11 +41,14 @@ def render(report: Report, language: Language, *, width: int = 100, colour: bool
         some = [row for row in table.rows if not table.charts or any(map(plain, row[1:]))]
         columns = [(number, column) for number, column in enumerate(table.columns) if not column.minor]
         grid = Grid(box=None, header_style="bold", pad_edge=False, show_edge=False)
-        for _, column in columns:
+        cells = [[_cell(row[number], column, language) for number, column in columns] for row in some[:rows]]
+        for place, (_, column) in enumerate(columns):
+            longest = max((len(row[place]) for row in cells), default=0)
+            least = min(longest, NARROW) if column.kind is Kind.TEXT else longest  # words wrap, numbers must not
             justify: Literal["left", "right"] = "right" if column.kind in NUMERIC else "left"
-            grid.add_column(Text(column.title), justify=justify, no_wrap=column.kind is not Kind.TEXT)
-        for row in some[:rows]:
-            grid.add_row(*(Text(_cell(row[number], column, language)) for number, column in columns))
+            grid.add_column(Text(column.title), justify=justify, min_width=least)
+        for row in cells:
+            grid.add_row(*map(Text, row))
         console.print(grid)
         if len(some) > rows:
             left = len(some) - rows

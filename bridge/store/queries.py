@@ -38,8 +38,10 @@ from sqlalchemy.pool import QueuePool
 from bridge.domain.model import DecisionId, Kind, Mode, ProjectId, RoleSpell, StatusId, UserId, WorkPackageId
 from bridge.errors import ConfigError, Stop
 from bridge.store import schema
+from bridge.store.chain import START, link
 from bridge.store.database import BUSY_TIMEOUT, is_memory, parse, shown, translated
 from bridge.store.facts import decision_id
+from bridge.store.record import entries
 from bridge.store.schema import APPLICATION_ID, HEAD, EntryKind
 from bridge.store.views import fact
 
@@ -48,6 +50,10 @@ CHUNK = 2000
 
 MOST_WORDS = 10
 """Words that a search goes by; whoever writes more has pasted something."""
+
+
+TAIL = 20_000
+"""Entries over which the chain is checked while somebody waits for a page: an eighth of a second."""
 
 
 # --- What comes out -------------------------------------------------------------------------------------------------
@@ -236,6 +242,15 @@ class Sealed:
     at: datetime
     root: bytes
     timestamped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The hash chain over the newest entries, checked."""
+
+    checked: int
+    first_bad: int | None
+    """The first entry whose chain value does not follow from the one before; None when all do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -637,6 +652,38 @@ class Snapshot:
         t = schema.checkpoint.c
         query = _within(select(t.size, t.at, t.root, t.token.is_not(None)), t.at, since, until)
         return [Sealed(*row) for row in self._connection.execute(query.order_by(t.size))]
+
+    def first_event_before(self, kind: EntryKind, before: datetime) -> bool:
+        """Whether there was any event of this kind before a moment."""
+        t = schema.event.c
+        return self._connection.scalar(select(t.seq).where(t.kind == kind.value, t.at < before).limit(1)) is not None
+
+    def count_gaps(self) -> int:
+        """Changes that the chain of a ticket's statuses needs and no activity shows."""
+        t = schema.decision.c
+        query = select(func.count()).where(t.current, t.kind == Kind.GAP.value)
+        return self._connection.scalar(query) or 0
+
+    def check_tail(self) -> Tail:
+        """The chain from the last checkpoint on, over ``TAIL`` entries at most. ``audit.verify`` checks everything."""
+        size = self.size()
+        covered = self._connection.scalar(select(func.max(schema.checkpoint.c.size))) or 0
+        start = max(covered, size - TAIL)
+        entry = schema.entry.c
+        chain = START if start == 0 else self._connection.scalar(select(entry.chain).where(entry.seq == start))
+        checked = 0
+        for each in entries(self._connection, select(schema.entry).where(entry.seq > start).order_by(entry.seq)):
+            try:
+                follows = (
+                    chain is not None and each.seq == start + checked + 1 and link(chain, each.leaf()) == each.chain
+                )
+            except ValueError:
+                follows = False
+            if not follows:
+                return Tail(checked, each.seq)
+            chain = each.chain
+            checked += 1
+        return Tail(checked, None)
 
     def size(self) -> int:
         """How many entries the record has."""

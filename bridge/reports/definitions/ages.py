@@ -28,8 +28,6 @@ def ages(desk: Desk) -> Report:
     groups = grouped(found, everything, lambda index: desk.history.status[index])
     return desk.report(
         "ages",
-        text("Age of open tickets"),
-        text("What is open, how long it has been waiting, and on whom."),
         counted=(
             text(
                 "Tickets that stand in a status that does not close them, at the end of the period or of the data, "

@@ -23,8 +23,6 @@ def closed(desk: Desk) -> Report:
     statuses = ", ".join(sorted(desk.spelt(status) for status in desk.closed if desk.spelt(status)))
     return desk.report(
         "closed",
-        text("Who closed what"),
-        text("Who closed which tickets, and how often it was another than the one who asked."),
         counted=(
             text("Moves from an open status into one that closes ({statuses}), in the period.", statuses=statuses),
             text(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from bridge.domain.model import WorkPackageId
 from bridge.errors import ConfigError
+from bridge.reports import events
 from bridge.reports.definitions.counting import tally
 from bridge.reports.definitions.reverts import attempt_outcome
 from bridge.reports.definitions.violations import origin_name, outcome
 from bridge.reports.desk import Desk
 from bridge.reports.period import Period
+from bridge.reports.titles import Title
 from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
-from bridge.store.queries import Event, Life, Ruled
+from bridge.store.queries import Life, Ruled
 
 
 def explain(desk: Desk, work_package: WorkPackageId) -> Report:
@@ -31,8 +32,7 @@ def explain(desk: Desk, work_package: WorkPackageId) -> Report:
     illegal = [index for index, ruled in enumerate(life.decisions) if ruled.current and ruled.verdict == "illegal"]
     return desk.report(
         "explain",
-        text("Ticket {number}", number=f"#{work_package}"),
-        _where(desk, life),
+        title=Title(text("Ticket {number}", number=f"#{work_package}"), _where(desk, life)),
         counted=(
             text("Every status change of this ticket, with the verdict that counts and those it replaced."),
             text(
@@ -176,13 +176,9 @@ def _events(desk: Desk, life: Life) -> Table:
             Column("detail", text("Detail")),
             Column("entry", text("Ledger entry"), Kind.ENTRY),
         ),
-        [(event.at, event.kind.value, _details(desk, event), event.seq) for event in life.events],
+        [
+            (event.at, events.name(event, desk.language), events.details(event, desk.language), event.seq)
+            for event in life.events
+        ],
         none=text("Nothing else was recorded about this ticket."),
     )
-
-
-def _details(desk: Desk, event: Event) -> str:
-    shown = {name: value for name, value in event.details.items() if name != "at" and not isinstance(value, datetime)}
-    if "person" in shown:
-        shown["person"] = desk.person_name(shown["person"])
-    return ", ".join(f"{name} {value}" for name, value in shown.items())

@@ -40,8 +40,6 @@ def flow(desk: Desk) -> Report:
     now_open = sum(levels[status][-1] for status in statuses) if levels else 0
     return desk.report(
         "flow",
-        text("Flow"),
-        text("What arrives, what is closed, what comes back, and what is open in between."),
         counted=(
             text(
                 "Arrivals: tickets created, or first seen in any status where no activity shows their creation. "

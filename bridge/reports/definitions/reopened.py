@@ -24,6 +24,9 @@ class Resolution:
     """Whether the ticket had never been resolved before."""
     outcome: str
     """``reopened``, ``kept``, or ``open`` while it may still come back."""
+    old: bool
+    """Whether it has stood the test of time: only of such ones a share says something. A young one that came back
+    already must not count where a young one that may yet come back does not."""
     back: int
     """Place of the visit that it came back to; NEVER when it did not."""
 
@@ -33,8 +36,9 @@ def reopened(desk: Desk) -> Report:
     text = desk.language.text
     found = resolutions(desk)
     everything = range(len(found))
-    known = [n for n in everything if found[n].outcome != "open"]
-    back = [n for n in known if found[n].outcome == "reopened"]
+    known = [n for n in everything if found[n].old]
+    back = [n for n in everything if found[n].outcome == "reopened"]
+    back_known = [n for n in back if found[n].old]
     first = [n for n in known if found[n].first]
     right = [n for n in first if found[n].outcome == "kept"]
     window = desk.language.duration(desk.conventions.reopened_within)
@@ -46,13 +50,11 @@ def reopened(desk: Desk) -> Report:
     of_known = desk.language.plural("of {count} resolution", "of {count} resolutions", len(known))
     return desk.report(
         "reopened",
-        text("Reopened"),
-        text("Which resolved tickets came back, and how many were right the first time."),
         counted=(
             text("Resolutions: moves into {statuses} in the period.", statuses=names),
             text(
-                "Reopened: the ticket left for any other status within {window}. A resolution that is younger and "
-                "still stands may yet come back: it is counted apart, and is in no share.",
+                "Reopened: the ticket left for any other status within {window}. Resolutions that are younger than that "
+                "may yet come back: they are in no share, whatever has become of them so far.",
                 window=window,
             ),
             text(
@@ -66,8 +68,8 @@ def reopened(desk: Desk) -> Report:
         ),
         figures=[
             Figure("resolutions", text("Resolutions"), Kind.COUNT, tally(everything)),
-            Figure("reopened", text("Reopened"), Kind.COUNT, tally(back), of_known),
-            Figure("share", text("Share reopened"), Kind.SHARE, share(len(back), len(known)), of_known),
+            Figure("reopened", text("Reopened so far"), Kind.COUNT, tally(back)),
+            Figure("share", text("Share reopened"), Kind.SHARE, share(len(back_known), len(known)), of_known),
             Figure(
                 "right",
                 text("Right the first time"),
@@ -79,7 +81,8 @@ def reopened(desk: Desk) -> Report:
                 "open",
                 text("Too early to tell"),
                 Kind.COUNT,
-                tally([n for n in everything if found[n].outcome == "open"]),
+                tally([n for n in everything if not found[n].old]),
+                text("younger than {window}", window=window),
             ),
         ],
         tables=[
@@ -119,11 +122,10 @@ def resolutions(desk: Desk) -> list[Resolution]:
 
 
 def _resolution(index: int, last: int, first: bool, at: int, left: int, window: int, now: int) -> Resolution:
+    old = now - at > window
     if left != NEVER and left - at <= window:
-        return Resolution(index, first, "reopened", last + 1)
-    if left == NEVER and now - at <= window:
-        return Resolution(index, first, "open", NEVER)
-    return Resolution(index, first, "kept", NEVER)
+        return Resolution(index, first, "reopened", old, last + 1)
+    return Resolution(index, first, "kept" if old else "open", old, NEVER)
 
 
 def _told(desk: Desk, attribute: Attribute) -> Callable[[Resolution], str]:
@@ -155,8 +157,9 @@ def _by(
     groups = grouped(found, range(len(found)), named)
     rows = []
     for group, mine in largest_first(groups):
-        known = [n for n in mine if found[n].outcome != "open"]
-        back = [n for n in known if found[n].outcome == "reopened"]
+        known = [n for n in mine if found[n].old]
+        back = [n for n in mine if found[n].outcome == "reopened"]
+        back_known = [n for n in back if found[n].old]
         first = [n for n in known if found[n].first]
         right = [n for n in first if found[n].outcome == "kept"]
         rows.append(
@@ -165,7 +168,7 @@ def _by(
                 tally(mine),
                 tally(known),
                 tally(back),
-                share(len(back), len(known)),
+                share(len(back_known), len(known)),
                 share(len(right), len(first)),
             )
         )
@@ -176,8 +179,8 @@ def _by(
             Column(key.removeprefix("by-"), name),
             Column("resolutions", text("Resolutions"), Kind.COUNT),
             Column("known", text("Old enough to tell"), Kind.COUNT),
-            Column("reopened", text("Reopened"), Kind.COUNT),
-            Column("share", text("Share"), Kind.SHARE),
+            Column("reopened", text("Reopened so far"), Kind.COUNT),
+            Column("share", text("Share reopened"), Kind.SHARE),
             Column("right", text("Right the first time"), Kind.SHARE),
         ),
         rows,

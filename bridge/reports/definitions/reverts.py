@@ -30,8 +30,6 @@ def reverts(desk: Desk) -> Report:
     waited = sorted(_waited(found[i]) for i in done)
     return desk.report(
         "reverts",
-        text("Moves put back"),
-        text("What the bridge put back, how long the illegal moves stood, and what it could not put back."),
         counted=(
             text(
                 "Illegal moves that the bridge set out to put back in this period, each once, however often it tried."

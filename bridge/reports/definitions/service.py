@@ -43,8 +43,6 @@ def service_times(desk: Desk) -> Report:
     of_all = desk.language.plural("of {count} ticket", "of {count} tickets", len(found))
     return desk.report(
         "service-times",
-        text("Service times"),
-        text("How long until requests are answered, taken up and resolved."),
         counted=(
             text("Tickets created in the period, and what had happened to them by the end of the data."),
             text(

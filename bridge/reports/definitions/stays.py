@@ -44,8 +44,6 @@ def time_in_status(desk: Desk) -> Report:
     everything = range(len(visits))
     return desk.report(
         "time-in-status",
-        text("Time in status"),
-        text("How long tickets stay in each status, and which stays are out of the ordinary."),
         counted=(
             text(
                 "Stays in a status that ended in the period: from the move that began it to the move that ended it. "

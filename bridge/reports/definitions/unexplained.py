@@ -24,8 +24,6 @@ def unexplained(desk: Desk) -> Report:
     of_known = desk.language.plural("of {count} move", "of {count} moves", len(known))
     return desk.report(
         "without-reason",
-        text("Without a reason"),
-        text("Which moves want a reason in the comments, and do not have one."),
         counted=(
             text("Moves in the period into {statuses}.", statuses=", ".join(sorted(desk.conventions.reasons)) or "-"),
             text(

@@ -27,8 +27,6 @@ def violations(desk: Desk) -> Report:
     judged = sum(moves.values())
     return desk.report(
         "violations",
-        text("Illegal moves"),
-        text("Who moved tickets against which rules, and what became of it."),
         counted=(
             text(
                 "Status changes and creations that at least one rule objected to, each once, whichever party made it."

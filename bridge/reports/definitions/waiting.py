@@ -38,8 +38,6 @@ def whose_clock(desk: Desk) -> Report:
     back_and_forth = [n for n in everything if found.turns[n] > 1]
     return desk.report(
         "whose-clock",
-        text("Whose clock"),
-        text("How long tickets waited on each party, and how often they went back and forth."),
         counted=(
             text("The part of each open ticket's life that lies in the period. Closed tickets wait on nobody."),
             *_said(desk),

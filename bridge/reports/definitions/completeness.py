@@ -1,0 +1,265 @@
+"""R12, completeness and integrity: whether the bridge saw everything, and whether the record is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from bridge.reports import events
+from bridge.reports.definitions.counting import share, tally
+from bridge.reports.desk import Desk
+from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
+from bridge.store.queries import Event
+from bridge.store.schema import EntryKind
+
+GAP = timedelta(hours=1)
+"""From so long without a recorded cycle on the bridge counts as not having looked: status snapshots, which are
+recorded even when nothing happened, come every 15 minutes by default and every hour at most in any sane setting."""
+
+SHOWN = (
+    EntryKind.START,
+    EntryKind.STOP,
+    EntryKind.MISSED,
+    EntryKind.UNREADABLE,
+    EntryKind.HOLD,
+    EntryKind.BREAKER,
+    EntryKind.PAUSE,
+    EntryKind.RESUME,
+    EntryKind.POLICY,
+    EntryKind.SETTINGS,
+    EntryKind.RESTORE,
+    EntryKind.CLOCK,
+    EntryKind.RETENTION,
+    EntryKind.LEGAL_HOLD,
+)
+
+
+def completeness(desk: Desk) -> Report:
+    """What was read, what was missed, and what proves the record."""
+    text = desk.language.text
+    snapshot = desk.source.snapshot
+    since, until = desk.period.since, desk.period.until
+    found = snapshot.events(SHOWN, since, until)[::-1]
+    cycles = snapshot.events([EntryKind.CYCLE], since, until)
+    gaps = _gaps(desk, cycles)
+    view = snapshot.overview()
+    done, missed = _polls(desk)
+    tail = snapshot.check_tail()
+    whole = text("holds") if tail.first_bad is None else text("broken at entry {entry}", entry=tail.first_bad)
+    lost = sum(((end - begin) for begin, end, _ in gaps), timedelta(0))
+    return desk.report(
+        "completeness",
+        counted=(
+            text(
+                "Polls: requests for what has changed, done and missed, as the beats before each checkpoint tell. "
+                "Those since the last checkpoint are counted with the last period."
+            ),
+            text(
+                "Not looking: times of more than {duration} in which no cycle was recorded. What happened in them is "
+                "read afterwards, as OpenProject tells it; only moves within its aggregation time may be merged.",
+                duration=desk.language.duration(GAP),
+            ),
+            text(
+                "The record: the hash chain is checked from the last checkpoint on, here and now. The command "
+                "`bridge audit verify` checks all of it, each checkpoint's signature and every table."
+            ),
+        ),
+        figures=[
+            Figure("data", text("Read up to"), Kind.TIME, view.watermark),
+            Figure("missed", text("Polls missed"), Kind.COUNT, missed, _of(desk, done + missed)),
+            Figure("gaps", text("Not looking"), Kind.DURATION, lost, _times(desk, len(gaps))),
+            Figure("unsynced", text("Tickets not read"), Kind.COUNT, view.unsynced, _tickets(desk, view.tickets)),
+            Figure("chain", text("Record"), Kind.TEXT, whole, _entries(desk, view.entries)),
+            Figure(
+                "sealed",
+                text("Last checkpoint"),
+                Kind.TIME,
+                view.checkpoint.at if view.checkpoint else None,
+            ),
+        ],
+        tables=[
+            _reading(desk, done, missed, cycles),
+            _gap_table(desk, gaps),
+            _mirror(desk),
+            _proof(desk, tail.checked, whole),
+            _kinds(desk, found),
+        ],
+        rows=_rows(desk, found),
+        notices=[] if tail.first_bad is None else [text("The record is broken: see `bridge audit verify`.")],
+    )
+
+
+def _of(desk: Desk, count: int) -> str:
+    return desk.language.plural("of {count}", "of {count}", count)
+
+
+def _times(desk: Desk, count: int) -> str:
+    return desk.language.plural("once", "{count} times", count) if count else ""
+
+
+def _tickets(desk: Desk, count: int) -> str:
+    return desk.language.plural("of {count} ticket", "of {count} tickets", count)
+
+
+def _entries(desk: Desk, count: int) -> str:
+    return desk.language.plural("{count} entry", "{count} entries", count)
+
+
+def _polls(desk: Desk) -> tuple[int, int]:
+    """Polls done and missed within the period."""
+    snapshot = desk.source.snapshot
+    beats = snapshot.events([EntryKind.BEAT], desk.period.since, desk.period.until)
+    done = sum(int(beat.details.get("polls_done", 0)) for beat in beats)
+    missed = sum(int(beat.details.get("polls_missed", 0)) for beat in beats)
+    if desk.period.until > desk.now:
+        done += int(snapshot.meta("polls_done") or 0)
+        missed += int(snapshot.meta("polls_missed") or 0)
+    return done, missed
+
+
+def _gaps(desk: Desk, cycles: Sequence[Event]) -> list[tuple[datetime, datetime, int | None]]:
+    """Begin, end, and the entry of the cycle that ended each time without one. Nothing before the very first cycle."""
+    snapshot = desk.source.snapshot
+    earlier = snapshot.events([EntryKind.CYCLE], desk.period.since - 8 * GAP, desk.period.since)
+    ends: list[tuple[datetime, int | None]] = [(cycle.at, cycle.seq) for cycle in cycles]
+    if earlier:
+        ends.insert(0, (earlier[-1].at, earlier[-1].seq))
+    elif ends and snapshot.first_event_before(EntryKind.CYCLE, desk.period.since):
+        ends.insert(0, (desk.period.since, None))
+    if ends:
+        ends.append((min(desk.period.until, desk.now), None))
+    return [(max(begin, desk.period.since), end, seq) for (begin, _), (end, seq) in pairwise(ends) if end - begin > GAP]
+
+
+def _reading(desk: Desk, done: int, missed: int, cycles: Sequence[Event]) -> Table:
+    text = desk.language.text
+
+    def total(name: str) -> int:
+        return sum(value for cycle in cycles if isinstance(value := cycle.details.get(name), int))
+
+    rows: list[Sequence[Cell]] = [
+        (text("Polls done"), done, share(done, done + missed)),
+        (text("Polls missed"), missed, share(missed, done + missed)),
+        (text("Comparisons with every visible ticket"), sum(bool(c.details.get("snapshot")) for c in cycles), None),
+        (text("Tickets read"), total("read"), None),
+        (text("Readings that failed"), total("unreadable"), None),
+        (text("Tickets that went out of sight"), total("gone"), None),
+        (text("Requests"), total("requests"), None),
+    ]
+    return Table(
+        "reading",
+        text("What was read"),
+        (
+            Column("what", text("What")),
+            Column("count", text("Count"), Kind.COUNT),
+            Column("share", text("Share"), Kind.SHARE),
+        ),
+        rows if cycles or done or missed else [],
+        note=text("Cycles in which nothing happened are not recorded one by one: the beats count them."),
+        none=text("No cycle was recorded in this period."),
+    )
+
+
+def _gap_table(desk: Desk, gaps: Sequence[tuple[datetime, datetime, int | None]]) -> Table:
+    text = desk.language.text
+    return Table(
+        "gaps",
+        text("Times without a look"),
+        (
+            Column("from", text("From"), Kind.TIME),
+            Column("until", text("Until"), Kind.TIME),
+            Column("duration", text("Duration"), Kind.DURATION),
+            Column("entry", text("Ended by entry"), Kind.ENTRY),
+        ),
+        [(begin, end, end - begin, seq) for begin, end, seq in gaps],
+        none=text("The bridge was looking all the time."),
+    )
+
+
+def _mirror(desk: Desk) -> Table:
+    """Whether the ledger's tickets are the server's, as of the last comparison."""
+    text = desk.language.text
+    view = desk.source.snapshot.overview()
+    last = view.last_snapshot
+    rows: list[Sequence[Cell]] = [
+        (text("Tickets that the last comparison listed"), last.details.get("listed") if last else None),
+        (text("Tickets that count as visible"), view.tickets - view.vanished),
+        (text("Tickets out of sight"), view.vanished),
+        (text("Tickets whose history could not be read"), view.unsynced),
+        (text("Changes that no activity shows"), desk.source.snapshot.count_gaps()),
+    ]
+    return Table(
+        "mirror",
+        text("The mirror and the server"),
+        (Column("what", text("What")), Column("count", text("Count"), Kind.COUNT)),
+        rows,
+        note=text("Last comparison: {time}.", time=desk.language.time(last.at)) if last else "",
+    )
+
+
+def _proof(desk: Desk, checked: int, whole: str) -> Table:
+    text = desk.language.text
+    sealed = desk.source.snapshot.checkpoints(desk.period.since, desk.period.until)
+    rows: list[Sequence[Cell]] = [
+        (each.at, each.size, text("yes") if each.timestamped else text("no"), each.root.hex()[:16])
+        for each in sealed[::-1]
+    ]
+    return Table(
+        "checkpoints",
+        text("Checkpoints"),
+        (
+            Column("time", text("Time"), Kind.TIME),
+            Column("entries", text("Entries"), Kind.COUNT),
+            Column("timestamped", text("Time-stamped by others")),
+            Column("root", text("Root")),
+        ),
+        rows,
+        note=desk.language.plural(
+            "The chain over {count} entry since the last checkpoint: {result}.",
+            "The chain over {count} entries since the last checkpoint: {result}.",
+            checked,
+            result=whole,
+        ),
+        none=text("No checkpoint was signed in this period."),
+    )
+
+
+def _kinds(desk: Desk, found: Sequence[Event]) -> Table:
+    text = desk.language.text
+    by_kind: dict[str, list[int]] = {}
+    for number, event in enumerate(found):
+        by_kind.setdefault(events.name(event, desk.language), []).append(number)
+    return Table(
+        "by-kind",
+        text("What else happened"),
+        (Column("what", text("What")), Column("count", text("Count"), Kind.COUNT)),
+        [(name, tally(mine)) for name, mine in sorted(by_kind.items())],
+        none=text("Nothing out of the ordinary."),
+    )
+
+
+def _rows(desk: Desk, found: Sequence[Event]) -> Table:
+    text = desk.language.text
+    return Table(
+        "events",
+        text("The events"),
+        (
+            Column("time", text("Time"), Kind.TIME),
+            Column("what", text("What")),
+            Column("ticket", text("Ticket"), Kind.TICKET),
+            Column("detail", text("Detail")),
+            Column("entry", text("Ledger entry"), Kind.ENTRY),
+        ),
+        [
+            (
+                event.at,
+                events.name(event, desk.language),
+                event.work_package,
+                events.details(event, desk.language),
+                event.seq,
+            )
+            for event in found
+        ],
+        none=text("Nothing out of the ordinary."),
+    )

@@ -1,0 +1,50 @@
+"""What was recorded besides verdicts and reverts, in the reader's words."""
+
+from __future__ import annotations
+
+from bridge.reports.language import Language
+from bridge.reports.reasons import translated
+from bridge.store.queries import Event
+from bridge.store.schema import EntryKind
+
+
+def name(event: Event, language: Language) -> str:
+    """What kind of thing happened."""
+    text = language.text
+    names = {
+        EntryKind.START: text("start"),
+        EntryKind.STOP: text("stop"),
+        EntryKind.CYCLE: text("cycle"),
+        EntryKind.MISSED: text("missed cycles"),
+        EntryKind.UNREADABLE: text("unreadable ticket"),
+        EntryKind.HOLD: text("revert held back"),
+        EntryKind.BREAKER: text("circuit breaker"),
+        EntryKind.PAUSE: text("pause"),
+        EntryKind.RESUME: text("end of a pause"),
+        EntryKind.POLICY: text("another policy"),
+        EntryKind.SETTINGS: text("other settings"),
+        EntryKind.EXEMPTION: text("exemption"),
+        EntryKind.APPEAL: text("decision contested"),
+        EntryKind.REMINDER: text("reminder"),
+        EntryKind.REPORT: text("report sent"),
+        EntryKind.EXPORT: text("export"),
+        EntryKind.LOGIN: text("sign-in"),
+        EntryKind.RESTORE: text("restored from a backup"),
+        EntryKind.ACKNOWLEDGEMENT: text("acknowledged"),
+        EntryKind.CLOCK: text("clock set back"),
+        EntryKind.BEAT: text("checkpoint"),
+        EntryKind.KEY: text("signing key"),
+        EntryKind.ROLES_READ: text("memberships read"),
+        EntryKind.RETENTION: text("old entries removed"),
+        EntryKind.LEGAL_HOLD: text("legal hold"),
+    }
+    return names.get(event.kind, event.kind.value)
+
+
+def details(event: Event, language: Language) -> str:
+    """Its particulars, as the ledger has them."""
+    return ", ".join(
+        f"{key.replace('_', ' ')}{language.text(': ')}{translated(str(value), language)}"
+        for key, value in event.details.items()
+        if key != "at" and not isinstance(value, list | dict)
+    )
