@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bridge import __version__
-from bridge.cli import audit, config, db, doctor, frame, policy, quick, rehearsal, report, service, web
+from bridge.cli import audit, config, db, doctor, frame, init, policy, quick, rehearsal, report, service, web
 from bridge.errors import EXIT_UNAVAILABLE, BridgeError
 
 # Plain help: rich's is prettier and twice as slow.
@@ -51,6 +51,7 @@ for command in (
     report.explain,
     service.pause,
     service.resume,
+    init.init,
     doctor.doctor,
     rehearsal.demo,
     rehearsal.simulate,

@@ -49,25 +49,35 @@ def doctor(context: typer.Context, as_json: frame.Json = False) -> None:
     Exit code 1 when something must be put right.
     """
     checks = []
-    for check in _examine(context):
+    for check in _from_settings_on(context):
         checks.append(check)
         if not as_json:
-            frame.put(f"{check.state:8} {check.name}: {check.found}")
-            if check.remedy:
-                frame.put(f"         -> {check.remedy}")
+            show(check)
     failed = any(check.state is State.FAILED for check in checks)
     if as_json:
         frame.put_json({"well": not failed, "checks": checks})
     raise typer.Exit(EXIT_FINDINGS if failed else EXIT_FINE)
 
 
-def _examine(context: typer.Context) -> Iterator[Check]:
+def show(check: Check) -> None:
+    """A check for people."""
+    frame.put(f"{check.state:8} {check.name}: {check.found}")
+    if check.remedy:
+        frame.put(f"         -> {check.remedy}")
+
+
+def _from_settings_on(context: typer.Context) -> Iterator[Check]:
     try:
         loaded = frame.loaded(context)
     except ConfigError as error:
         for line in str(error).splitlines():
-            yield Check("settings", State.FAILED, line, "docs/install.md lists every setting")
+            yield Check("settings", State.FAILED, line, "config/bridge.example.env explains every setting")
         return
+    yield from examine(loaded)
+
+
+def examine(loaded: Loaded) -> Iterator[Check]:
+    """Every precondition after the settings themselves, as it is found."""
     yield Check("settings", State.OK, f"{len(loaded.origins)} set, the others at their defaults (bridge config show)")
     yield from _secrets(loaded)
     yield from _state(loaded.settings)

@@ -45,6 +45,6 @@ def test_a_form_tells_what_its_reader_may_set(version: str, who: str, refused: b
         assert told.identifier == "MissingPermission"
         return
     links = form["response"]["body"]["_embedded"]["schema"]["status"]["_links"]["allowedValues"]
-    assert told == {StatusId(int(link["href"].rpartition("/")[2])) for link in links}
+    assert told == frozenset(StatusId(int(link["href"].rpartition("/")[2])) for link in links)
     assert isinstance(told, frozenset)
     assert created.status in told
