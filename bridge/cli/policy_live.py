@@ -97,8 +97,9 @@ def _named(what: str, wanted: Iterable[str], there: Iterable[str], how: str) -> 
     wanted, known = list(wanted), list(there)
     missing = [name for name in wanted if name not in known]
     for name in missing:
-        hint = did_you_mean(name, tuple(known)) or ""
-        yield Check(what, State.FAILED, f"OpenProject has no {name!r}", f"write it {how} {hint}".strip())
+        hint = did_you_mean(name, tuple(known))
+        remedy = f"write it {how}" + (f": {hint}" if hint else "")
+        yield Check(what, State.FAILED, f"OpenProject has no {name!r}", remedy)
     if wanted and not missing:
         yield Check(what, State.OK, f"all {len(wanted)} of the policy are there")
 
