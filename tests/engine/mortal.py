@@ -1,0 +1,169 @@
+"""A fork server of bridges that are killed. Run as a program: an order a line on stdin, what became of it on stdout.
+
+Each order forks a process that runs cycles as ``bridge once`` does, with its own client over a real socket and its own
+SQLite file, and kills itself (SIGKILL, as ``kill -9`` or the kernel would) at the n-th of its fault points: right
+before and right after each HTTP request (the server has done it, and the answer is not read yet), and right before and
+right after each commit that writes. It also makes the disk full, read-only or busy. Nothing of this is in the bridge.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.util import LRUCache
+
+from bridge import wiring
+from bridge.errors import BridgeError
+from bridge.settings import Settings
+from bridge.store import database
+
+NOBODY = 65534
+
+
+class Points:
+    """Counts the fault points that this process passes, and dies at one of them."""
+
+    def __init__(self, kill_at: int | None, log: Path) -> None:
+        self._kill_at = kill_at
+        self._log = log.open("w", buffering=1)
+        self._passed = 0
+        self._lock = threading.Lock()
+
+    def at(self, what: str) -> None:
+        """Pass a point, or never come back from it."""
+        with self._lock:
+            self._passed += 1
+            self._log.write(what + "\n")
+            if self._passed == self._kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch(points: Points) -> None:
+    """Put the points around everything of this process that leaves it."""
+    send: Callable[..., Any] = HTTPAdapter.send
+    commit: Callable[..., None] = DefaultDialect.do_commit
+
+    def watched_send(adapter: HTTPAdapter, request: Any, *rest: Any, **named: Any) -> Any:
+        what = f"{request.method} {request.path_url.split('?')[0]}"
+        points.at(f"before {what}")
+        answer = send(adapter, request, *rest, **named)
+        points.at(f"after {what}")
+        return answer
+
+    written = 0
+
+    def watched_commit(dialect: DefaultDialect, connection: Any) -> None:
+        nonlocal written
+        writes, written = connection.total_changes != written, connection.total_changes
+        if writes:
+            points.at("before commit")
+        commit(dialect, connection)
+        if writes:
+            points.at("after commit")
+
+    HTTPAdapter.send = watched_send  # type: ignore[method-assign, assignment]
+    DefaultDialect.do_commit = watched_commit  # type: ignore[method-assign]
+
+
+def spoil(how: dict[str, Any]) -> None:
+    """Make this process' surroundings worse."""
+    if "file_size" in how:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (how["file_size"], how["file_size"]))
+    if "pages" in how:
+        made = database._engine
+
+        def limited(url: Any) -> Engine:
+            engine = made(url)
+
+            @event.listens_for(engine, "connect")
+            def _limit(connection: Any, _record: object) -> None:
+                connection.execute(f"PRAGMA max_page_count={how['pages']}")
+
+            return engine
+
+        database._engine = limited
+    if "busy_timeout" in how:
+        database.BUSY_TIMEOUT = how["busy_timeout"]
+    if how.get("nobody") and os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
+def live(order: dict[str, Any]) -> None:
+    """The life of one process, under watch."""
+    watch(Points(order.get("kill_at"), Path(order["log"])))
+    spoil(order)
+    work(order)
+
+
+def work(order: dict[str, Any]) -> None:
+    """What the bridge does in it."""
+    settings = Settings.model_validate(order["settings"])
+    now = datetime.fromisoformat(order["now"])
+
+    def clock() -> datetime:
+        return now
+
+    rules = wiring.policy(settings.policy)
+    with wiring.ledger(settings, clock) as ledger, wiring.cycle(settings, rules, ledger, now=clock) as cycle:
+        for _ in range(order["cycles"]):
+            cycle.run()
+            now += timedelta(seconds=1)
+
+
+def share_compiled_statements() -> None:
+    """Let every fork find the statements compiled that the first life has compiled: half of a short life's time."""
+    made, compiled = database._engine, LRUCache[Any, Any](5000)
+
+    def warm(url: Any) -> Engine:
+        engine = made(url)
+        engine._compiled_cache = compiled
+        return engine
+
+    database._engine = warm
+
+
+def serve() -> None:
+    """Forks until stdin ends. The first order is lived here, so that no fork has to import or compile anything."""
+    share_compiled_statements()
+    for number, line in enumerate(sys.stdin):
+        order = json.loads(line)
+        if number == 0:
+            work(order)
+            gc.collect()
+            gc.freeze()
+            print(json.dumps({"signal": 0, "code": 0}), flush=True)
+            continue
+        child = os.fork()
+        if child == 0:
+            code, said = 0, ""
+            try:
+                live(order)
+            except BridgeError as error:
+                code, said = error.exit_code, f"{type(error).__name__}: {error}"
+            except BaseException as error:  # noqa: BLE001 - a test reads what it was
+                code, said = 70, f"{type(error).__name__}: {error}"
+            Path(order["said"]).write_text(said)
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+        killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        print(json.dumps({"signal": killed, "code": 0 if killed else os.WEXITSTATUS(status)}), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
