@@ -116,7 +116,7 @@ class _Table:
         after: frozenset[StatusName] = frozenset()
         if not objecting:
             answer = Answer.ASKED if asking else Answer.ALLOWED
-        elif not self._rules(party, origin, target, frozenset(self.policy.statuses))[0]:
+        elif origin is not None and not self._rules(party, origin, target, frozenset(self.policy.statuses))[0]:
             answer = Answer.LATER
             after = frozenset[StatusName]().union(
                 *(r.demand.statuses for r, _ in objecting if isinstance(r.demand, After))

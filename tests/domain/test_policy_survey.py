@@ -1,0 +1,94 @@
+"""The survey agrees with the judge on every pair, and finds what a policy makes impossible."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.domain.model import Illegal, Mode, Move, StatusName
+from bridge.domain.policy import Policy, judge, load
+from bridge.domain.policy.rules import OnlyBy, OnlyInto
+from bridge.domain.policy.survey import Answer, survey, way
+from tests.domain.test_policy_judging import NOON, STATUSES, policies, tabular
+
+CEGAPE = load((Path(__file__).parents[2] / "config" / "cegape.yaml").read_bytes(), "cegape.yaml")
+
+
+def plain(policy: Policy) -> Policy:
+    """Without what depends on a ticket's facts or on when."""
+    rules = tuple(replace(rule, fields={}, types=None, projects=None, mode_for=()) for rule in policy.rules)
+    return replace(policy, rules=rules, exemptions=())
+
+
+@settings(max_examples=60)
+@given(policies(tabular))
+def test_every_pair_is_what_the_judge_says(policy: Policy) -> None:
+    policy = plain(policy)
+    table = survey(policy)
+    assert len(table.pairs) == len(policy.parties) * len(STATUSES) ** 2
+    for pair in table.pairs:
+        here = frozenset([pair.origin] if pair.origin else [])
+        move = Move(pair.party, pair.origin, pair.target, here, NOON, NOON)
+        verdict = judge(move, policy)
+        been_everywhere = judge(replace(move, visited=frozenset(STATUSES)), policy)
+        match verdict:
+            case Illegal() if pair.origin is not None and not isinstance(been_everywhere, Illegal):
+                assert pair.answer is Answer.LATER
+                assert pair.after
+            case Illegal():
+                assert pair.answer is (Answer.PUT_BACK if verdict.mode is Mode.ENFORCE else Answer.REPORTED)
+                assert pair.objecting == tuple(one.rule for one in verdict.objections)
+            case _:
+                assert pair.answer is Answer.ALLOWED
+
+
+@settings(max_examples=40)
+@given(policies(tabular), st.sampled_from(STATUSES))
+def test_a_way_is_made_of_legal_moves_and_is_there_where_a_status_can_be_reached(
+    policy: Policy, target: StatusName
+) -> None:
+    policy = plain(policy)
+    steps = way(policy, None, target)
+    assert bool(steps) == (target not in survey(policy).unreachable)
+    here: StatusName | None = None
+    visited: frozenset[StatusName] = frozenset()
+    for step in steps:
+        move = Move(step.party, here, step.target, visited, NOON, NOON)
+        assert not isinstance(judge(move, policy), Illegal)
+        fresh = here is None or policy.opens_again(here, step.target)
+        visited = frozenset({step.target}) if fresh else visited | {step.target}
+        here = step.target
+    assert not steps or here == target
+
+
+def test_the_shipped_policy_has_no_dead_end_and_only_one_rule_that_nobody_breaks() -> None:
+    table = survey(CEGAPE)
+    assert (table.unreachable, table.dead_ends, table.traps) == ((), (), ())
+    assert table.silent == ("en-attente-par-les-deux",)
+
+
+def test_a_status_that_a_client_can_enter_and_nobody_can_leave_is_a_trap() -> None:
+    waiting = StatusName("EN ATTENTE")
+    stuck = replace(
+        CEGAPE.rules[-1],
+        into=None,
+        origin=frozenset({waiting}),
+        by=None,
+        demand=OnlyInto(frozenset()),
+        mode=Mode.ENFORCE,
+    )
+    table = survey(replace(CEGAPE, rules=(*CEGAPE.rules, stuck)))
+    assert table.dead_ends == (waiting,)
+    assert table.traps == (("cegape", waiting), ("client", waiting))
+
+
+def test_a_status_that_only_follows_what_nobody_does_is_unreachable() -> None:
+    tested = StatusName("EN COURS DE TEST")
+    rules = tuple(
+        replace(rule, demand=OnlyBy(frozenset())) if rule.into == frozenset({tested}) else rule for rule in CEGAPE.rules
+    )
+    table = survey(replace(CEGAPE, rules=rules))
+    assert set(table.unreachable) == {tested, "RESOLU", "CORRECTION NON VALIDE"}
