@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 WIDTH = 16
 """Hashes in a tile."""
+
+_KEPT = 4096
+"""Tiles, groups and nodes that a reader remembers."""
 
 EMPTY = sha256(b"").digest()
 """Root of the tree without leaves."""
@@ -97,9 +101,13 @@ class Reader:
     """Roots and proofs of a stored tree, of the present size or any earlier one."""
 
     def __init__(self, tile: Callable[[int, int], bytes | None], leaves: Callable[[int, int], Sequence[bytes]]) -> None:
-        """``tile(level, number)`` gives a stored tile; ``leaves(first, count)`` leaf hashes, counted from 0."""
-        self._tile = tile
-        self._leaves = leaves
+        """``tile(level, number)`` gives a stored tile; ``leaves(first, count)`` leaf hashes, counted from 0.
+
+        What was read is kept for the next proof: a reader is for one state of the tree, not for a growing one.
+        """
+        self._tile = lru_cache(_KEPT)(tile)
+        self._group = lru_cache(_KEPT)(lambda number: leaves(number * WIDTH, WIDTH))
+        self._node = lru_cache(_KEPT)(self._read_node)
 
     def tree(self, size: int) -> Tree:
         """The tree of that size, ready to grow."""
@@ -154,23 +162,23 @@ class Reader:
             return self._node(height, low >> height)
         return node_hash(self._range(low, low + half), self._range(low + half, high))
 
-    def _node(self, height: int, index: int) -> bytes:
+    def _read_node(self, height: int, index: int) -> bytes:
         level, extra = divmod(height, 4)
-        return complete(self._nodes(level, index << extra, 1 << extra))
+        if extra or height == 0 or self._tile(level, index // WIDTH) is not None:
+            return complete(self._nodes(level, index << extra, 1 << extra))
+        return complete(self._nodes(level - 1, index * WIDTH, WIDTH))  # its tile is not full yet
 
     def _nodes(self, level: int, first: int, count: int) -> list[bytes]:
         """``count`` nodes of a level that lie within one tile."""
         if not count:
             return []
+        number, place = divmod(first, WIDTH)
         if level == 0:
-            return list(self._leaves(first, count))
-        tile = self._tile(level, first // WIDTH)
+            return list(self._group(number)[place : place + count])
+        tile = self._tile(level, number)
         if tile is not None:
-            return split(tile)[first % WIDTH : first % WIDTH + count]
-        if level == 1:
-            leaves = self._leaves(first * WIDTH, count * WIDTH)
-            return [complete(leaves[i : i + WIDTH]) for i in range(0, len(leaves), WIDTH)]
-        return [complete(self._nodes(level - 1, n * WIDTH, WIDTH)) for n in range(first, first + count)]
+            return split(tile)[place : place + count]
+        return [self._node(4 * level, index) for index in range(first, first + count)]
 
 
 def _half(size: int) -> int:

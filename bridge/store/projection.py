@@ -463,10 +463,13 @@ def prepare(dialect: Dialect) -> dict[Statement, str]:
 
 def write(connection: Connection, statements: Mapping[Statement, str], rows: dict[Statement, list[Row]]) -> None:
     """Write and forget the waiting rows, inserts first. The caller's transaction."""
-    for statement, sql in statements.items():
-        waiting = rows.pop(statement, None)
+    raw: Any = connection.connection.driver_connection
+    # On SQLite the driver itself: SQLAlchemy's bookkeeping costs more than the statement. Errors are the same.
+    run = raw.executemany if connection.dialect.name == "sqlite" else connection.exec_driver_sql
+    for statement in [each for each in statements if each in rows]:
+        waiting = rows.pop(statement)
         if waiting:
-            connection.exec_driver_sql(sql, waiting)
+            run(statements[statement], waiting)
 
 
 def replay(connection: Connection) -> Iterator[tuple[int, str, int | None, Payload]]:

@@ -116,7 +116,7 @@ class Writer:
         if self._at is None:
             self._at = self._time()
         self.size += 1
-        self._drafts.append((self.size, kind.value, work_package, payload, stands_for))
+        self._drafts.append((self.size, str(kind), work_package, payload, stands_for))
         return self.size
 
     def at(self) -> datetime:

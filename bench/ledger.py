@@ -1,0 +1,216 @@
+"""The ledger beside two stores without a chain, in the same run: sqlite-utils, and django-auditlog (models and ORM).
+
+All three write the same event to SQLite with a write-ahead log and synchronous=FULL: a committed event survives a power
+cut. They take turns, and the best round counts. Then a ledger of a million entries: proofs, verification, size.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bridge.domain.model import WorkPackageId
+from bridge.store.audit import verify
+from bridge.store.checkpoint import SigningKey
+from bridge.store.database import snapshot
+from bridge.store.ledger import Ledger
+from bridge.store.record import stored_tree
+from bridge.store.schema import EntryKind
+from bridge.store.seal import seal
+
+BATCH = 100
+ROUNDS = 5
+AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+EVENT = {
+    "by": "client",
+    "from": "EN COURS DE TEST",
+    "person": 59,
+    "project": 11,
+    "rule": "resolu-after-test",
+    "to": "RESOLU",
+}
+"""A status move, as an audit log would hold it."""
+
+Write = Callable[[int], None]
+"""Writes so many events in one durable transaction."""
+
+
+def ours(directory: Path) -> tuple[Write, Path]:
+    path = directory / "bridge.db"
+    ledger = Ledger.open(f"sqlite:///{path}", now=lambda: datetime.now(UTC))
+
+    def write(count: int) -> None:
+        with ledger.batch():
+            for ticket in range(count):
+                ledger.record(EntryKind.HOLD, EVENT, AT, WorkPackageId(ticket))
+
+    return write, path
+
+
+def sqlite_utils(directory: Path) -> tuple[Write, Path]:
+    """A table with the event's members as columns, and an index on ticket and time like ours."""
+    import sqlite_utils as library
+
+    path = directory / "sqlite-utils.db"
+    database = library.Database(path)
+    database.enable_wal()
+    database.execute("PRAGMA synchronous=FULL")
+    table = database.table("event")
+    table.insert({"id": 0, "at": AT.isoformat(), "kind": "hold", "ticket": 0, **EVENT}, pk="id")
+    table.create_index(["ticket"])
+    table.create_index(["kind", "at"])
+    number = 0
+
+    def write(count: int) -> None:
+        nonlocal number
+        rows = []
+        for ticket in range(count):
+            number += 1
+            rows.append({"id": number, "at": AT.isoformat(), "kind": "hold", "ticket": ticket, **EVENT})
+        table.insert_all(rows, batch_size=count)
+
+    return write, path
+
+
+def django_auditlog(directory: Path) -> tuple[Write, Path]:
+    """Its LogEntry, many at a time by ``bulk_create``."""
+    import django
+    from django.conf import settings
+
+    path = directory / "auditlog.db"
+    settings.configure(
+        DATABASES={
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": str(path),
+                "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"},
+            }
+        },
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "auditlog"],
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        USE_TZ=True,
+    )
+    django.setup()
+    from auditlog.models import LogEntry
+    from django.contrib.contenttypes.models import ContentType
+    from django.core.management import call_command
+    from django.db import transaction
+
+    call_command("migrate", verbosity=0)
+    kind = ContentType.objects.get_for_model(ContentType)
+    changes = {name: [None, value] for name, value in EVENT.items()}
+
+    def write(count: int) -> None:
+        with transaction.atomic():
+            LogEntry.objects.bulk_create(
+                LogEntry(
+                    content_type=kind,
+                    object_pk=str(ticket),
+                    object_id=ticket,
+                    object_repr=f"#{ticket}",
+                    action=LogEntry.Action.UPDATE,
+                    changes=changes,
+                    timestamp=AT,
+                )
+                for ticket in range(count)
+            )
+
+    return write, path
+
+
+def rates(writers: dict[str, Write], count: int, transactions: int) -> dict[str, float]:
+    """Events a second of each; they take turns, so that a slow moment of the machine hits all of them."""
+    best = dict.fromkeys(writers, 0.0)
+    for _ in range(ROUNDS):
+        for name, write in writers.items():
+            start = time.perf_counter()
+            for _ in range(transactions):
+                write(count)
+            best[name] = max(best[name], count * transactions / (time.perf_counter() - start))
+    return best
+
+
+def show(title: str, found: dict[str, float], unit: str) -> None:
+    print(title)
+    first = next(iter(found.values()))
+    for name, value in found.items():
+        print(f"  {name:<16}  {value:>10,.0f} {unit}   {value / first:.2f} of the bridge's")
+
+
+def milliseconds(run: Callable[[int], object], times: int) -> tuple[float, float]:
+    """Median and worst of many runs."""
+    taken = []
+    for number in range(times):
+        start = time.perf_counter()
+        run(number)
+        taken.append(1000 * (time.perf_counter() - start))
+    return statistics.median(taken), max(taken)
+
+
+def beside_peers(directory: Path) -> None:
+    makers = {"bridge": ours, "sqlite-utils": sqlite_utils, "django-auditlog": django_auditlog}
+    writers, files = {}, {}
+    for name, make in makers.items():
+        try:
+            writers[name], files[name] = make(directory)
+        except ModuleNotFoundError as error:
+            print(f"  ({name} is left out: {error})")
+    show(
+        f"events a second, durable, {BATCH} in a transaction (only the bridge chains them)",
+        rates(writers, BATCH, 50),
+        "/s",
+    )
+    show("transactions a second, durable, one event each", rates(writers, 1, 400), "/s")
+    sizes = {}
+    for name, write in writers.items():
+        path = files[name]
+        before = path.stat().st_size
+        for _ in range(400):
+            write(BATCH)
+        sizes[name] = (path.stat().st_size - before) / (400 * BATCH)
+    show("bytes an event, with all indexes", sizes, "B ")
+
+
+def at_scale(directory: Path, entries: int) -> None:
+    path = directory / "million.db"
+    url = f"sqlite:///{path}"
+    start = time.perf_counter()
+    with Ledger.open(url, now=lambda: datetime.now(UTC)) as ledger:
+        for _ in range(entries // 1000):
+            with ledger.batch():
+                for ticket in range(1000):
+                    ledger.record(EntryKind.HOLD, EVENT, AT, WorkPackageId(ticket))
+        size = seal(ledger, SigningKey.create(directory / "key.pem")).size
+    print(f"a ledger of {size:,} entries: {path.stat().st_size / size:.0f} bytes an entry, "
+          f"written in {time.perf_counter() - start:.0f} s")  # fmt: skip
+    dice = random.Random(1)
+    with snapshot(url) as connection:
+        tree = stored_tree(connection)
+        inclusion = milliseconds(lambda _: tree.inclusion(dice.randrange(size), size), 300)
+        consistency = milliseconds(lambda _: tree.consistency(dice.randrange(1, size), size), 300)
+    print(f"  proof of one entry         {inclusion[0]:.2f} ms (worst {inclusion[1]:.2f})")
+    print(f"  proof between checkpoints  {consistency[0]:.2f} ms (worst {consistency[1]:.2f})")
+    for tables in (False, True):
+        start = time.perf_counter()
+        verdict = verify(url, tables=tables)
+        taken = time.perf_counter() - start
+        assert verdict.holds, verdict.findings
+        what = "and every table of the reports" if tables else "entries, chain, tree, checkpoints"
+        print(f"  verify: {what:<34} {taken:.1f} s ({size / taken:,.0f} entries/s)")
+
+
+def main() -> None:
+    entries = int(sys.argv[-1]) if sys.argv[-1].isdecimal() else 1_000_000
+    with tempfile.TemporaryDirectory(prefix="bench-ledger-") as name:
+        beside_peers(Path(name))
+        at_scale(Path(name), entries)
+
+
+if __name__ == "__main__":
+    main()
