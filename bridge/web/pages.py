@@ -294,8 +294,9 @@ def _reports(pages: Blueprint, reader: Reader) -> None:
             abort(404, "report")
         with reader.desk(reader.asked_period()) as made:
             content = definition.make(made)
+            written = forms.render(content, made.language, form)
         return Response(
-            forms.render(content, made.language, form),
+            written,
             content_type=forms.FORMATS[form],
             headers={
                 "Content-Disposition": f'attachment; filename="{forms.file_name(content, form, made.period)}"',

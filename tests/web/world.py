@@ -17,6 +17,7 @@ from bridge.cli import rehearsal
 from bridge.daemon import Heartbeat
 from bridge.settings import Settings
 from bridge.simulator import Api, serve
+from bridge.store.ledger import Ledger
 from bridge.web.site import Site
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +66,8 @@ class Desk:
     now: datetime
     pulse: Heartbeat | None = None
     hints: list[int] = field(default_factory=list)
+    ledger: Ledger | None = None
+    """While the dashboard is open: only one may write."""
     version = __version__
 
     def __post_init__(self) -> None:
@@ -85,6 +88,7 @@ class Desk:
             wiring.ledger(settings, lambda: self.now) as ledger,
             wiring.site(settings, rules, ledger=ledger, hint=self.hints.append, now=lambda: self.now) as made,
         ):
+            self.ledger = ledger
             yield replace(made, pulse=lambda: self.pulse)
 
 
