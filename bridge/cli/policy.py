@@ -281,6 +281,88 @@ def advise(context: typer.Context, policy: PolicyFile = None, as_json: frame.Jso
         frame.put(advice_text(rules, given))
 
 
+@app.command(cls=quick.Command)
+def promote(
+    context: typer.Context,
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="The rule that shall be enforced.")],
+    policy: PolicyFile = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How many days to look back.")] = 14,
+    threshold: Annotated[
+        int, typer.Option("--threshold", min=0, max=100, help="The least precision, in percent.")
+    ] = 99,
+    least: Annotated[int, typer.Option("--least", min=1, help="The least number of objections to judge by.")] = 20,
+    wrong: Annotated[
+        list[str] | None, typer.Option("--wrong", metavar="DECISION", help="A decision that you find wrong.")
+    ] = None,
+    as_json: frame.Json = False,
+) -> None:
+    """Show the edit that enforces a rule, or refuse. Exit code 1 when the rule has not proven itself.
+
+    Its precision is the share of its objections, in these days, that nobody found wrong: by an appeal, by an
+    acknowledgement that says so, or by --wrong. Nothing is written: the policy is its owner's to change.
+    """
+    from datetime import UTC, datetime
+
+    from bridge.cli.policy_evidence import edit, evidence, observed_rule
+    from bridge.store.queries import Queries
+
+    path = _path(context, policy)
+    rules = _load(path)
+    candidate = observed_rule(rules, rule)
+    with Queries(frame.settings(context).store_url) as queries, queries.snapshot() as snapshot:
+        found = evidence(snapshot, rules, candidate, days, datetime.now(UTC), wrong or ())
+    reasons = found.against(threshold / 100, least)
+    patch = "" if reasons else edit(_read(path).decode(), str(path), rule)
+    if as_json:
+        frame.put_json({"evidence": found, "precision": found.precision, "against": reasons, "edit": patch})
+    else:
+        precise = "unknown" if found.precision is None else f"{found.precision:.1%}"
+        frame.put(
+            f"{rule}: {found.objections} objections in {days} days, {len(found.wrong)} found wrong, precision {precise}"
+        )
+        for decision in found.wrong:
+            frame.put(f"  wrong: {decision}")
+        for reason in reasons:
+            frame.put(f"not fit to be enforced: {reason}")
+        if patch:
+            frame.put(patch.rstrip("\n"))
+            frame.put("enforcement begins with the first cycle after this edit, and never reaches back")
+    raise typer.Exit(EXIT_FINDINGS if reasons else 0)
+
+
+@app.command(cls=quick.Command)
+def exemptions(context: typer.Context, policy: PolicyFile = None, as_json: frame.Json = False) -> None:
+    """List the exemptions: who answers for each and why, until when, and how often it was used.
+
+    Exit code 1 when one is over and should be removed.
+    """
+    from datetime import UTC, datetime
+
+    from bridge.cli.policy_evidence import exemption_uses
+    from bridge.store.queries import Queries
+
+    rules = _load(_path(context, policy))
+    with Queries(frame.settings(context).store_url) as queries, queries.snapshot() as snapshot:
+        uses = exemption_uses(snapshot, rules, datetime.now(UTC))
+    if as_json:
+        frame.put_json(uses)
+    else:
+        rows = [
+            (
+                one.id,
+                one.owner,
+                f"{one.until:%Y-%m-%d %H:%M}",
+                "in force" if one.in_force else "over",
+                one.uses,
+                f"{one.last_used:%Y-%m-%d %H:%M}" if one.last_used else "never",
+                one.reason,
+            )
+            for one in uses
+        ]
+        frame.put_table(("exemption", "owner", "until (UTC)", "state", "uses", "last used (UTC)", "reason"), rows)
+    raise typer.Exit(EXIT_FINDINGS if not all(one.in_force for one in uses) else 0)
+
+
 # --- What all of them share -----------------------------------------------------------------------------------------
 
 

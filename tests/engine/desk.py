@@ -62,8 +62,9 @@ class Desk:
         mode: Mode = Mode.ENFORCE,
         rules: Policy | None = None,
         control_ticket: int | None = None,
+        begin: datetime = START,
     ) -> None:
-        self.clock = Clock(START)
+        self.clock = Clock(begin)
         self.skew = timedelta(0)
         """How far the bridge's own clock is ahead of the server's."""
         self.instance: Instance = seed(description(version), self.clock)
@@ -81,6 +82,11 @@ class Desk:
     @property
     def url(self) -> str:
         return f"sqlite:///{self.database}"
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """While the bridge runs."""
+        return None if self._running is None else self._running[1]
 
     def _now(self) -> datetime:
         return self.clock() + self.skew
