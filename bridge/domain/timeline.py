@@ -273,7 +273,8 @@ def _changes_of(life: Sequence[Activity], step: _Step) -> Iterable[StatusChange]
     for index, (revision, end) in enumerate(zip(life, step.ends, strict=True)):
         if end is None:
             continue
-        if here is None or end != here:
+        told_nothing = end == here == UNKNOWN and index == len(life) - 1 and bool(revision.status_lines)
+        if here is None or end != here or told_nothing:
             yield StatusChange(
                 key=ChangeKey(revision.id, part),
                 kind=Kind.CREATION if here is None else Kind.MOVE,

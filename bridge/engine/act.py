@@ -40,6 +40,9 @@ PAST_IS_TOLD_FOR = timedelta(hours=24)
 PRINTED = timedelta(milliseconds=1)
 """Printed times are truncated to milliseconds (contract §2.3): one less is certainly before."""
 
+EXPLAINED_WITHIN = timedelta(days=1)
+"""How long a ticket that went out of sight before the explanation was written is asked for again, once a cycle."""
+
 LOCK_VERSION_OF_A_NEW_TICKET = 1
 """Where creation is saved twice (15.4, contract A.3)."""
 
@@ -168,8 +171,16 @@ class Gate:
             return self._end(action, Outcome.SUPERSEDED, "the ticket is no longer known", Result.MOVED_ON)
         fresh = self._look(place, self._instants(*self._judge.change(place, action.change)))
         if fresh is None:
-            return self._end(action, Outcome.SUPERSEDED, "the ticket is no longer visible", Result.MOVED_ON)
-        if action.reverted or _has_landed(fresh.course, action):
+            gone = "the ticket is no longer visible"
+            return (
+                self._unexplained(action)
+                if action.reverted
+                else self._end(action, Outcome.SUPERSEDED, gone, Result.MOVED_ON)
+            )
+        if action.reverted:
+            return self._explain(action, fresh)
+        if _has_landed(fresh.course, action):
+            self._ledger.outcome(action.id, Outcome.REVERTED, "its answer was lost", at=self._clock())
             return self._explain(action, fresh)
         revert = fresh.course.revert
         if revert is None or revert.change.key != action.change or revert.to != action.to:
@@ -177,6 +188,9 @@ class Gate:
             if last.change.key == action.change and isinstance(last.verdict, Undecided):
                 return Acted(action, Result.HELD, last.verdict.reason)
             return self._end(action, Outcome.SUPERSEDED, "somebody has moved the ticket since", Result.MOVED_ON)
+        if fresh.ticket.status != revert.change.target:
+            # Somebody moved it between the two readings, or a custom field deceives: the next cycle will see.
+            return Acted(action, Result.HELD, "the ticket does not stand where its activities say")
         if doubt := self._unproven(fresh, revert.change):
             return self._end(action, Outcome.GIVEN_UP, doubt, Result.UNPROVEN)
         if reason := self._paused():
@@ -240,10 +254,7 @@ class Gate:
 
     def _unproven(self, fresh: _Fresh, change: StatusChange) -> str | None:
         """Why the move is not proven well enough to act on; None when it is."""
-        ticket = fresh.ticket
-        if ticket.status != change.target:
-            return "the ticket does not stand where its activities say"
-        if any(told != change.began_in for told in ticket.status_at.values()):
+        if any(told != change.began_in for told in fresh.ticket.status_at.values()):
             return "the server remembers another status before this move than its activities tell"
         if change.kind is Kind.CREATION and change.maybe_merged and not self._is_untouched(fresh):
             return "the ticket may have been moved right after its creation"
@@ -264,12 +275,20 @@ class Gate:
                 detail = f"put back, but the explanation was refused: {answer.identifier} {answer.message}"
                 return self._end(action, Outcome.GIVEN_UP, detail, Result.REFUSED)
             if isinstance(answer, Missing):
-                detail = (
-                    "put back, but the explanation was refused: the bridge may not comment here, or the ticket is gone"
-                )
+                if isinstance(self._tracker.ticket(action.work_package), Missing):
+                    return self._unexplained(action)
+                detail = "put back, but the explanation was refused: the bridge may not comment here"
                 return self._end(action, Outcome.GIVEN_UP, detail, Result.REFUSED)
         self._ledger.outcome(action.id, Outcome.EXPLAINED, "", at=self._clock())
         return Acted(action, Result.DONE)
+
+    def _unexplained(self, action: StoredAction) -> Acted:
+        """Out of sight after it was put back: it is explained as soon as it is seen again."""
+        now = self._judge.now
+        if now - (action.reverted_at or now) < EXPLAINED_WITHIN:
+            return Acted(action, Result.HELD, "put back, and not explained yet: the ticket is no longer visible")
+        detail = "put back, and never explained: the ticket is no longer visible"
+        return self._end(action, Outcome.GIVEN_UP, detail, Result.MOVED_ON)
 
     def _text(self, action: StoredAction, course: Course) -> str:
         judge, policy = self._judge, self._judge.policy

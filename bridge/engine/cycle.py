@@ -361,6 +361,7 @@ class Cycle:
             policy=self._policy,
             server=server,
             now=now,
+            clock_known=self._server_tells_time,
             mode=self._options.mode,
             names=self._ledger.status_names(),
             enforcement={},

@@ -71,6 +71,8 @@ class Judge:
     server: Server
     now: datetime
     """The server's time."""
+    clock_known: bool
+    """False where the server tells no time: then ``now`` is this machine's, and sightings do not say when."""
     mode: Mode
     names: StatusNames
     enforcement: Mapping[tuple[RuleId, ProjectId], datetime]
@@ -175,7 +177,7 @@ class Judge:
             self.names.ever,
             label_is_ambiguous=ambiguous,
             present=place.status,
-            sightings=self.ledger.sightings(place.work_package) if ambiguous else (),
+            sightings=self.ledger.sightings(place.work_package) if ambiguous and self.clock_known else (),
             own=self.server.user,
         )
 
@@ -247,10 +249,11 @@ def _is_news(judged: Judged, stored: StoredDecision | None) -> bool:
     """
     if stored is None:
         return True
+    change = judged.change
+    elsewhere = (stored.origin, stored.target) != (change.origin, change.target)
     match judged.verdict:
         case Undecided():
-            return False
+            return elsewhere and change.target is not None and not stored.undecided
         case Allowed() | Illegal():
-            elsewhere = (stored.origin, stored.target) != (judged.change.origin, judged.change.target)
             reviewed = stored.review_at is not None and judged.verdict.review_at != stored.review_at
             return stored.undecided or elsewhere or reviewed

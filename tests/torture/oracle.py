@@ -28,6 +28,8 @@ CLOSED = frozenset({"RESOLU", "REJETE"})
 TESTED = "EN COURS DE TEST"
 AFTER_TEST = frozenset({"RESOLU", "CORRECTION NON VALIDE"})
 INITIAL = "NOUVEAU"
+ANY = "?"
+"""What a name that no status has may stand for."""
 
 ECHO = timedelta(milliseconds=50)
 """15.4 saves a new ticket again a moment later (contract A.3): nobody is faster."""
@@ -130,6 +132,8 @@ class Chronicle:
     """(when, project, person)"""
     hidden: dict[int, datetime] = field(default_factory=dict)
     """Ticket -> when it was last out of the bridge's sight."""
+    shown: dict[int, datetime] = field(default_factory=dict)
+    """Ticket -> when it last came back into the bridge's sight; only a snapshot finds it then."""
     renamed: list[datetime] = field(default_factory=list)
     """Statuses that got another name."""
     refused: set[int] = field(default_factory=set)
@@ -216,26 +220,16 @@ class Oracle:
 
     def excuse(self, ticket: Ticket, deed: Deed, since: Mapping[int, datetime]) -> str | None:
         """Why the bridge cannot be sure that this deed, the ticket's last, is illegal; None when it can be."""
-        chronicle, journals = self.chronicle, ticket.journals
-        at = next((i for i, journal in enumerate(journals) if journal.id == deed.activity), None)
-        if at is None:
-            return "the activity is gone"
-        journal = journals[at]
-        if deed.project not in since or printed(journal.created_at) < since[deed.project]:
+        unsure = self._unsure_of(ticket, deed)
+        if unsure is not None:
+            return unsure
+        journals = ticket.journals
+        at = next(i for i, journal in enumerate(journals) if journal.id == deed.activity)
+        if deed.project not in since or printed(journals[at].created_at) < since[deed.project]:
             return "enforcement began after the activity"
-        if any(
-            (project, person) == (deed.project, deed.person) and when >= journal.created_at - ECHO
-            for when, project, person in chronicle.roles_changed
-        ):
-            return "roles changed"
-        if any(
-            after.state.project != before.state.project
-            for before, after in zip(journals[max(at - 1, 0) :], journals[max(at, 1) :], strict=False)
-        ):
-            return "the ticket changed project"
-        if ticket.id in chronicle.hidden and chronicle.hidden[ticket.id] >= journal.created_at:
+        if self.chronicle.hidden.get(ticket.id, journals[at].created_at) > journals[at].created_at:
             return "the ticket was out of sight"
-        if ticket.id in chronicle.refused:
+        if ticket.id in self.chronicle.refused:
             return "OpenProject refuses"
         shown = self.as_shown(ticket)
         if not shown or shown[-1][0].activity != deed.activity:
@@ -245,46 +239,70 @@ class Oracle:
             return "a new ticket was saved again"
         if not follow([one for one, _ in shown], since).must_go_back:
             return "aggregation left a legal move"
-        if any(
-            later.user not in (deed.person, self.bridge)
-            and later.updated_at > later.created_at
-            and later.state.status == journals[i].state.status
-            for i, later in enumerate(journals[at + 1 :], at)
-        ):
-            return "a later activity of somebody else may hide moves"
-        if any(when >= journals[0].created_at for when in chronicle.renamed):
-            return "statuses were renamed"
-        if self._field is not None and self._other_readings(ticket, at):
-            return "a custom field can be read in its place"
+        been: set[str] = set()
+        for earlier in self.deeds(ticket.id)[:-1]:
+            been.add(earlier.target)
+            unjudged = not earlier.own and (earlier.party is None or self._unsure_of(ticket, earlier) is not None)
+            if unjudged and deed.target in been:
+                return "it may take back a move that cannot be judged"
+        for i, later in enumerate(journals[at + 1 :], at):
+            by_another = later.user not in (deed.person, self.bridge)
+            if by_another and later.updated_at > later.created_at and later.state.status == journals[i].state.status:
+                return "a later activity of somebody else may hide moves"
         return None
 
-    def _other_readings(self, ticket: Ticket, at: int) -> bool:
-        """Whether the words of the activities also fit a history in which this one moved no status, or from elsewhere."""
-        assert self._field is not None
-        here: set[tuple[str, bool]] = {("", False)}  # (status, this reading differs at the activity in question)
+    def _unsure_of(self, ticket: Ticket, deed: Deed) -> str | None:
+        """Why the bridge cannot be sure who made this move, in which role, or that it was one."""
+        chronicle, journals = self.chronicle, ticket.journals
+        at = next((i for i, journal in enumerate(journals) if journal.id == deed.activity), None)
+        if at is None:
+            return "the activity is gone"
+        if any(
+            (project, person) == (deed.project, deed.person) and when >= journals[at].created_at - ECHO
+            for when, project, person in chronicle.roles_changed
+        ):
+            return "roles changed"
+        if any(
+            after.state.project != before.state.project
+            for before, after in zip(journals[max(at - 1, 0) :], journals[max(at, 1) :], strict=False)
+        ):
+            return "the ticket changed project"
+        if any(when >= journals[0].created_at for when in chronicle.renamed):
+            return "statuses were renamed"
+        if self._field is not None:
+            if sum(one.activity == deed.activity for one in self.deeds(ticket.id)) > 1:
+                return "an earlier form of the activity may have been a custom field's"
+            if self._other_readings(ticket):
+                return "a custom field can be read in its place"
+        return None
+
+    def _other_readings(self, ticket: Ticket) -> bool:
+        """Whether the words of the activities also fit a history that did not happen, to the status of now."""
+        here = {"": False}
+        """Where the ticket may stand by what was read so far -> whether a wrong reading leads there."""
         before = None
-        for index, journal in enumerate(ticket.journals):
+        true_start = ""
+        for journal in ticket.journals:
             lines = self._lines(before, journal.state)
             before = journal.state
-            following: set[tuple[str, bool]] = set()
-            true_start = self._names[ticket.journals[index - 1].state.status] if index else ""
-            for status, differs in here:
-                ends = {new for old, new in lines if old == status}
+            true_end = self._names[journal.state.status]
+            following: dict[str, bool] = {}
+            for status, wrong in here.items():
+                ends = {new for old, new in lines if status in (old, ANY)}
                 if status and not (journal.user == self.bridge and lines):
                     ends.add(status)
                 for end in ends:
-                    elsewhere = index == at and (status, end) != (true_start, self._names[journal.state.status])
-                    following.add((end, differs or elsewhere))
-            here = following
-        present = self._names[ticket.state.status]
-        return any(differs for status, differs in here if status == present)
+                    wrong_here = wrong or (status, end) != (true_start, true_end)
+                    following[end] = following.get(end, False) or wrong_here
+            here, true_start = following, true_end
+        return here.get(true_start, False) or ANY in here
 
     def _lines(self, before: object, after: object) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
         for value in (self._status_of, self._field_of):
             old, new = value(before), value(after)
             if old != new and new:
-                found.append((old, new))
+                found.append((old, new if new in WHO else ANY))
         return found
 
     def _status_of(self, state: object) -> str:
