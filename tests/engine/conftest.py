@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.engine.desk import Desk
+from tests.engine.undertaker import Undertaker
 
 Open = Callable[..., Desk]
 
@@ -28,3 +29,10 @@ def desk(tmp_path: Path) -> Iterator[Open]:
     yield open_desk
     for one in opened:
         one.stop()
+
+
+@pytest.fixture(scope="module")
+def undertaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undertaker]:
+    one = Undertaker(tmp_path_factory.mktemp("undertaker"))
+    yield one
+    one.close()

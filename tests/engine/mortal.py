@@ -152,13 +152,15 @@ def serve() -> None:
         child = os.fork()
         if child == 0:
             code, said = 0, ""
+            file = Path(order["said"]).open("w")  # noqa: SIM115 - before this process becomes somebody else
             try:
                 live(order)
             except BridgeError as error:
                 code, said = error.exit_code, f"{type(error).__name__}: {error}"
             except BaseException as error:  # noqa: BLE001 - a test reads what it was
                 code, said = 70, f"{type(error).__name__}: {error}"
-            Path(order["said"]).write_text(said)
+            file.write(said)
+            file.close()
             os._exit(code)
         _, status = os.waitpid(child, 0)
         killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
