@@ -203,6 +203,55 @@ class Web(Section):
         return self
 
 
+class Audit(Section):
+    """How the record is signed."""
+
+    signing_key: Path | None = Field(
+        default=None,
+        description="Ed25519 key (PEM, mode 600) that signs the record. Without it, signing-key.pem in state_dir, made "
+        "when it is missing.",
+    )
+    interval: float = Field(
+        default=3600, ge=60, le=86400, description="Seconds between two signed checkpoints, also when nothing happened."
+    )
+
+
+def _web_address(secret: SecretStr) -> SecretStr:
+    parts = urlsplit(secret.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address that begins with https://")
+    return secret
+
+
+def _mail_server(secret: SecretStr) -> SecretStr:
+    parts = urlsplit(secret.get_secret_value())
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError("must be like smtps://USER:PASSWORD@mail.example.org or smtp://localhost")
+    return secret
+
+
+class Alerts(Section):
+    """Who is called when something needs a person."""
+
+    webhook: Annotated[SecretStr, AfterValidator(_web_address)] | None = Field(
+        default=None, description="Address that alerts are posted to as JSON; chat systems show its text."
+    )
+    mail_server: Annotated[SecretStr, AfterValidator(_mail_server)] | None = Field(
+        default=None, description="smtp://HOST or smtps://USER:PASSWORD@HOST that takes alerts by mail."
+    )
+    mail_from: str = Field(default="", pattern=r"^[^\r\n]*$", description="Sender of these mails.")
+    mail_to: str = Field(default="", pattern=r"^[^\r\n]*$", description="Who gets them, separated by commas.")
+    ping: Annotated[SecretStr, AfterValidator(_web_address)] | None = Field(
+        default=None, description="Address asked for after each good cycle, at a service that misses a sign of life."
+    )
+
+    @model_validator(mode="after")
+    def _mail_is_whole(self) -> Alerts:
+        if len({self.mail_server is None, not self.mail_from, not self.mail_to}) > 1:
+            raise ValueError("mail_server, mail_from and mail_to belong together; one of them is missing")
+        return self
+
+
 class LogFormat(StrEnum):
     """How log lines look."""
 
@@ -245,6 +294,8 @@ class Settings(Section):
     )
     poll: Poll = Poll()
     web: Web = Web()
+    alerts: Alerts = Alerts()
+    audit: Audit = Audit()
     log: Log = Log()
 
     @property

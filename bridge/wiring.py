@@ -19,6 +19,7 @@ from bridge.settings import OpenProject, Settings
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
+    from bridge.alerts import Alerts
     from bridge.domain.policy import Policy
     from bridge.engine.cycle import Cycle
     from bridge.openproject.client import Client
@@ -96,6 +97,32 @@ def ledger(settings: Settings, now: Now = utc_now) -> Iterator[Ledger]:
     state_dir(settings)
     with Ledger.open(settings.store_url, now=now) as opened:
         yield opened
+
+
+def signing_key(settings: Settings) -> Path:
+    """Where the key lies that signs the record."""
+    return settings.audit.signing_key or settings.state_dir / "signing-key.pem"
+
+
+def last_checkpoint(settings: Settings) -> Path:
+    """Where the last signed checkpoint is kept, outside the database."""
+    return settings.state_dir / "last-checkpoint.txt"
+
+
+def sealing(settings: Settings, ledger: Ledger) -> Callable[[], None]:
+    """Signs a checkpoint when it is time. Raises ConfigError for a key that cannot be used, Stop for a cut ledger."""
+    from bridge.store.checkpoint import SigningKey
+    from bridge.store.seal import is_due, seal
+
+    state_dir(settings)
+    key = SigningKey.load_or_create(signing_key(settings))
+    interval = timedelta(seconds=settings.audit.interval)
+
+    def seal_when_due() -> None:
+        if is_due(ledger, interval):
+            seal(ledger, key, last_checkpoint(settings))
+
+    return seal_when_due
 
 
 @contextmanager
@@ -237,6 +264,21 @@ def _actions(brake: Pause, ledger: Ledger | None, hint: Callable[[int], None] | 
         record_login=lambda who, address: record(EntryKind.LOGIN, {"by": who, "from": address}),
         hint=hint,
     )
+
+
+def alerts(settings: Settings, now: Now = utc_now) -> Alerts:
+    """Whom to call, by the settings; nobody where none are set."""
+    from bridge.alerts import Alerts, mail, ping, webhook
+
+    given, source = settings.alerts, settings.openproject.public_url or settings.openproject.url
+    channels = []
+    if given.webhook is not None:
+        channels.append(webhook(given.webhook.get_secret_value(), source))
+    if given.mail_server is not None:
+        channels.append(mail(given.mail_server.get_secret_value(), given.mail_from, given.mail_to, source, now))
+    if given.ping is None:
+        return Alerts(channels)
+    return Alerts(channels, ping(given.ping.get_secret_value()))
 
 
 def heartbeat_file(settings: Settings) -> Path:

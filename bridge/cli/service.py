@@ -17,6 +17,7 @@ from bridge.cli import frame
 from bridge.errors import EXIT_FINDINGS, EXIT_FINE, BridgeError, RetryLater
 
 if TYPE_CHECKING:
+    from bridge.alerts import Alerts
     from bridge.daemon import Heartbeat
     from bridge.engine.cycle import Cycle
     from bridge.notify import Notifier
@@ -38,8 +39,8 @@ def run(
 ) -> None:
     """Watch OpenProject until stopped: judge every move, and in enforce mode put illegal ones back."""
     from bridge import wiring
-    from bridge.daemon import Daemon
-    from bridge.domain.model import WorkPackageId
+    from bridge.alerts import Alert
+    from bridge.daemon import Daemon, read_heartbeat
     from bridge.notify import Notifier
 
     settings = frame.settings(context)
@@ -52,19 +53,27 @@ def run(
         if ledger is None:
             return
         show = _reading(manager)
+        seal = wiring.sealing(settings, ledger)
         cycle = held.enter_context(wiring.cycle(settings, rules, ledger, stop=stop, progress=show))
+        calls = wiring.alerts(settings)
         daemon = Daemon(
-            lambda missed: _cycle(cycle, missed, manager),
+            lambda missed: _cycle(cycle, missed, manager, seal, calls),
             interval=settings.poll.interval,
             jitter=settings.poll.jitter,
             heartbeat=wiring.heartbeat_file(settings),
             stop=stop,
-            look_at=lambda tickets: cycle.run(hint=map(WorkPackageId, tickets)).facts(),
+            look_at=lambda tickets: _hinted(cycle, tickets, calls),
         )
         if settings.web.enabled:
             held.enter_context(wiring.web(settings, rules, ledger=ledger, hint=daemon.hint))
         manager.ready(settings.poll.interval + settings.poll.jitter)
-        finished = daemon.run()
+        before = read_heartbeat(wiring.heartbeat_file(settings))
+        try:
+            finished = daemon.run()
+        except BridgeError as fatal:
+            if before is None or before.error != str(fatal):  # systemd starts it again and again
+                calls.tell(Alert("stopped", f"The bridge has stopped: {fatal}"))
+            raise
         manager.stopping()
         if not finished:
             # A read that the server lets hang cannot be interrupted, and would hold the process for minutes. The
@@ -73,14 +82,32 @@ def run(
             os._exit(EXIT_FINE)
 
 
-def _cycle(cycle: Cycle, missed: int, manager: Notifier) -> Mapping[str, object]:
-    """One cycle; systemd is told that it came on, unless the program itself failed: a new start may help that."""
+def _cycle(
+    cycle: Cycle, missed: int, manager: Notifier, seal: Callable[[], None], calls: Alerts
+) -> Mapping[str, object]:
+    """One cycle; systemd is told that it came on, unless the program itself failed: a new start may help that.
+
+    The record is signed when it is time, also after a cycle that failed: that nothing could be read is signed as well.
+    """
     try:
-        report = cycle.run(missed=missed)
+        try:
+            report = cycle.run(missed=missed)
+        finally:
+            seal()
     except BridgeError as error:
         manager.progress(f"the last cycle failed: {error}")
         raise
     manager.progress(f"last good cycle: {report.server_time:%Y-%m-%d %H:%M:%S} UTC")
+    calls.cycle(report)
+    return report.facts()
+
+
+def _hinted(cycle: Cycle, tickets: frozenset[int], calls: Alerts) -> Mapping[str, object]:
+    """A short cycle over what a webhook named."""
+    from bridge.domain.model import WorkPackageId
+
+    report = cycle.run(hint=map(WorkPackageId, tickets))
+    calls.cycle(report, whole=False)
     return report.facts()
 
 
