@@ -13,7 +13,7 @@ from bridge.domain.policy.survey import Answer, survey
 from bridge.errors import BridgeError
 from bridge.reports import render as forms
 from bridge.reports import render_html
-from bridge.reports.catalog import REPORTS
+from bridge.reports.catalog import REPORTS, Definition
 from bridge.reports.cells import shown
 from bridge.reports.definitions.violations import violations
 from bridge.store.schema import EntryKind
@@ -24,7 +24,7 @@ from bridge.web.matters import open_matters
 from bridge.web.site import Site
 from bridge.web.subjects import subjects
 from bridge.web.views import MARKS, PER_PAGE, Reader, attempt_of, clean, matches, meanings, move, page_of, period_args
-from bridge.web.words import event_words, titles
+from bridge.web.words import event_words
 
 NEWEST = 8
 """Moves on the overview; the rest are one click away."""
@@ -56,7 +56,6 @@ def register(app: Flask, site: Site, keeper: Doorkeeper, sessions: Sessions) -> 
             "clean": clean,
             "shown": shown,
             "event_words": lambda event, spoken: clean(event_words(event, spoken)),
-            "titles": titles(spoken),
             "period_args": period_args(),
             "here": request.full_path.rstrip("?"),
             "marks": MARKS,
@@ -213,6 +212,7 @@ def _lists(pages: Blueprint, reader: Reader) -> None:
             return render_template(
                 "person.html",
                 person=person,
+                about={name: reader.titles()[name] for name, each in REPORTS.items() if each.about_somebody},
                 spells=spells,
                 page_moves=[move(made, ruled) for ruled in found[page.first : page.first + PER_PAGE]],
                 page=page,
@@ -262,11 +262,23 @@ def _policy(pages: Blueprint, reader: Reader) -> None:
 def _reports(pages: Blueprint, reader: Reader) -> None:
     """Reports to read and to take away."""
 
+    def _whom(definition: Definition) -> UserId | None:
+        person = reader.asked_person()
+        if definition.about_somebody and person is None:
+            abort(400, "whose")
+        return person
+
     @pages.get("/reports")
     def reports() -> str:
+        titles = {name: reader.titles()[name] for name, each in REPORTS.items() if not each.about_somebody}
         with reader.desk(reader.asked_period()) as made:
             return render_template(
-                "reports.html", reports=REPORTS, period=made.period, periods=PERIODS, desk=made, formats=OFFERED
+                "reports.html",
+                titles=titles,
+                period=made.period,
+                periods=PERIODS,
+                desk=made,
+                formats=OFFERED,
             )
 
     @pages.get("/reports/<name>")
@@ -274,7 +286,7 @@ def _reports(pages: Blueprint, reader: Reader) -> None:
         definition = REPORTS.get(name)
         if definition is None:
             abort(404, "report")
-        with reader.desk(reader.asked_period()) as made:
+        with reader.desk(reader.asked_period(), _whom(definition)) as made:
             content = definition.make(made)
             return render_template(
                 "report.html",
@@ -292,7 +304,7 @@ def _reports(pages: Blueprint, reader: Reader) -> None:
         definition = REPORTS.get(name)
         if definition is None or form not in OFFERED:
             abort(404, "report")
-        with reader.desk(reader.asked_period()) as made:
+        with reader.desk(reader.asked_period(), _whom(definition)) as made:
             content = definition.make(made)
             written = forms.render(content, made.language, form)
         return Response(

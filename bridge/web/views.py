@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 
 from flask import abort, request
 
-from bridge.domain.model import Kind
+from bridge.domain.model import Kind, UserId
 from bridge.domain.policy.survey import Answer
 from bridge.errors import ConfigError
 from bridge.reports import period as periods
+from bridge.reports.catalog import REPORTS
 from bridge.reports.cells import clipped, harmless
 from bridge.reports.definitions.violations import outcome
 from bridge.reports.desk import Desk, Source
@@ -26,6 +28,12 @@ PER_PAGE = 50
 
 DEFAULT_PERIOD = "this-month"
 
+LONG_AGO = date(2000, 1, 1)
+"""Before any OpenProject: a period in which there is nothing to count."""
+
+NOBODY = UserId(0)
+"""OpenProject's people are numbered from 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -33,6 +41,7 @@ class Reader:
 
     site: Site
     voice: Callable[[], Voice]
+    _titles: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
 
     def today(self) -> Period:
         """The day that it is where the desk is."""
@@ -49,9 +58,27 @@ class Reader:
         except (ConfigError, OverflowError) as error:
             abort(400, str(error))
 
+    def asked_person(self) -> UserId | None:
+        """The person of the address. 400 for one that is none."""
+        given = request.args.get("person", "")
+        if not given:
+            return None
+        if not (given.isascii() and given.isdecimal() and len(given) < 10):
+            abort(400, "person")
+        return UserId(int(given))
+
+    def titles(self) -> dict[str, tuple[str, str]]:
+        """Title and summary of each report. They are asked for once: a report says them when it is made."""
+        code = self.voice().reports.code
+        if code not in self._titles:
+            with self.desk(Period(LONG_AGO, LONG_AGO, self.site.conventions.zone), NOBODY) as desk:
+                made = {name: definition.make(desk) for name, definition in REPORTS.items()}
+            self._titles[code] = {name: (report.title, report.summary) for name, report in made.items()}
+        return self._titles[code]
+
     @contextmanager
-    def desk(self, period: Period) -> Iterator[Desk]:
-        """One snapshot, from which all numbers of a page are taken."""
+    def desk(self, period: Period, person: UserId | None = None) -> Iterator[Desk]:
+        """One snapshot, from which all numbers of a page are taken. ``person`` is for reports about somebody."""
         with self.site.queries.snapshot() as snapshot:
             yield Desk(
                 source=Source(snapshot),
@@ -62,6 +89,7 @@ class Reader:
                 now=self.site.now(),
                 ticket_url=self.site.ticket_url,
                 is_note=self.site.is_note,
+                person=person,
             )
 
 
@@ -153,8 +181,8 @@ def meanings(language: Language) -> dict[Answer, str]:
 
 
 def period_args() -> dict[str, str]:
-    """What of the address says which period: links keep it."""
-    return {name: request.args[name] for name in ("period", "first", "last") if request.args.get(name)}
+    """What of the address says which period, and whose: links keep it."""
+    return {name: request.args[name] for name in ("period", "first", "last", "person") if request.args.get(name)}
 
 
 # --- Pages of a list ------------------------------------------------------------------------------------------------

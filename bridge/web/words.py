@@ -1,22 +1,10 @@
-"""What is named in code and told to readers: recorded events, and the reports by title."""
+"""Recorded events, told to readers."""
 
 from __future__ import annotations
 
 from bridge.reports.language import Language
 from bridge.store.queries import Event
 from bridge.store.schema import EntryKind
-
-
-def titles(language: Language) -> dict[str, tuple[str, str]]:
-    """Title and summary of each report, for a list: making a report to learn its name would read the whole ledger."""
-    text = language.text
-    return {
-        "violations": (text("Illegal moves"), text("Who moved tickets against which rules, and what became of it.")),
-        "reverts": (
-            text("Moves put back"),
-            text("What the bridge put back, how long the illegal moves stood, and what it could not put back."),
-        ),
-    }
 
 
 def event_words(event: Event, language: Language) -> str:

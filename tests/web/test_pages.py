@@ -6,22 +6,18 @@ from pathlib import Path
 import pytest
 
 from bridge.domain.policy import load
-from bridge.reports import period as periods
 from bridge.reports.catalog import REPORTS
-from bridge.reports.desk import Desk, Source
 from bridge.store.ledger import Ledger
 from bridge.store.queries import Queries
 from bridge.store.schema import EntryKind
-from bridge.web.language import voices
-from bridge.web.words import titles
 from tests.web.conftest import Visit, Visitor
-from tests.web.world import NAME, ROOT, settings_for
+from tests.web.world import NAME, READABLE, ROOT
 
 PAGES = ("/", "/violations", "/tickets", "/tickets/3", "/people", "/people/61", "/policy", "/reports", "/integrity")
 
 
 def test_every_page_is_there_in_both_languages(visitor: Visitor) -> None:
-    for address in (*PAGES, *(f"/reports/{name}" for name in REPORTS)):
+    for address in (*PAGES, *READABLE):
         for language in ("fr", "en"):
             visitor.client.environ_base["HTTP_ACCEPT_LANGUAGE"] = language
             answer = visitor.get(address)
@@ -146,24 +142,25 @@ def test_every_report_can_be_taken_away_in_every_form(visitor: Visitor) -> None:
     starts = {"html": b"<!doctype html>", "xlsx": b"PK", "csv": "\ufeff".encode(), "json": b"{"}
     for name in REPORTS:
         for form, start in starts.items():
-            answer = visitor.get(f"/reports/{name}.{form}?period=2026-11")
+            answer = visitor.get(f"/reports/{name}.{form}?period=2026-11&person=61")
             assert answer.status_code == 200
             assert answer.data.startswith(start), (name, form)
             assert answer.headers["Content-Disposition"].startswith(f'attachment; filename="{name}')
 
 
 def test_the_list_of_reports_calls_them_as_they_call_themselves(visitor: Visitor) -> None:
-    settings = settings_for(visitor.desk.folder)
-    policy = load((ROOT / "config/cegape.yaml").read_text(), "cegape.yaml")
-    from bridge.reports import conventions
+    listed = re.findall(r'<a class="name" href="/reports/([\w-]+)[^>]*>([^<]+)</a>', visitor.get("/reports").text)
+    assert [name for name, _ in listed] == [name for name, each in REPORTS.items() if not each.about_somebody]
+    for name, title in listed:
+        assert f"<h1>{title}</h1>" in visitor.get(f"/reports/{name}").text
 
-    made = conventions.beside(settings.policy, policy)
-    with Queries(settings.store_url) as queries, queries.snapshot() as snapshot:
-        for voice in voices(made.zone).values():
-            today = periods.named("today", visitor.desk.now.date(), made.zone)
-            desk = Desk(Source(snapshot), policy, made, voice.reports, today, visitor.desk.now)
-            reports = {name: definition.make(desk) for name, definition in REPORTS.items()}
-            assert {name: (each.title, each.summary) for name, each in reports.items()} == titles(voice.reports)
+
+def test_a_report_about_somebody_is_opened_from_their_page(visitor: Visitor) -> None:
+    page = visitor.get("/people/61").text
+    for name in (name for name, each in REPORTS.items() if each.about_somebody):
+        assert f'href="/reports/{name}?person=61"' in page
+        assert visitor.get(f"/reports/{name}").status_code == 400
+        assert visitor.get(f"/reports/{name}?person=x").status_code == 400
 
 
 def test_the_policys_matrix_tells_each_move_in_words(visitor: Visitor) -> None:
@@ -188,6 +185,6 @@ def test_an_empty_ledger_shows_every_page(tmp_path: Path, visit: Visit) -> None:
     with made.desk.site(with_ledger=False) as site:
         made.client = create_app(site).test_client()
         made.log_in()
-        for address in (*PAGES, *(f"/reports/{name}" for name in REPORTS)):
-            expected = 404 if address[-1].isdecimal() else 200
+        for address in (*PAGES, *READABLE):
+            expected = 404 if address in ("/tickets/3", "/people/61") else 200
             assert made.get(address).status_code == expected, address

@@ -15,6 +15,7 @@ from werkzeug.security import generate_password_hash
 from bridge import __version__, wiring
 from bridge.cli import rehearsal
 from bridge.daemon import Heartbeat
+from bridge.reports.catalog import REPORTS
 from bridge.settings import Settings
 from bridge.simulator import Api, serve
 from bridge.store.ledger import Ledger
@@ -23,6 +24,8 @@ from bridge.web.site import Site
 ROOT = Path(__file__).parents[2]
 NAME, PASSWORD = "alice", "a long enough password"
 USERS = f"{NAME}:{generate_password_hash(PASSWORD, method='scrypt:1024:8:1')}"  # little work: there are many logins
+READABLE = tuple(f"/reports/{name}?person=61" for name in REPORTS)
+"""Every report, those about somebody too."""
 SECRET = "a secret of the webhook"
 
 
