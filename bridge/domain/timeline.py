@@ -209,12 +209,10 @@ def _agreed(
     waypoints: list[StatusId | None] = []
     for revision in life[:-1]:
         options = _options(revision, start, names, own) if doubt is None else frozenset()
-        if len(options) > 1 and revision.status_lines == life[-1].status_lines:
-            waypoints.append(None)  # the same words, but at first they may have been the field's
-            continue
-        if len(options) > 1:
+        waypoints.append(next(iter(options)) if len(options) == 1 else None)
+        # The same words lead to the same end, though at first they may have been the field's.
+        if len(options) > 1 and revision.status_lines != life[-1].status_lines:
             doubt = "an earlier form of the activity can be read in several ways"
-        waypoints.append(next(iter(options)) if len(options) == 1 else end)
     return _Step(start, (*waypoints, end), doubt)
 
 

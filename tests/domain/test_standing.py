@@ -130,7 +130,7 @@ def spells_of(history: Sequence[tuple[int, tuple[str, ...]]], readings: Sequence
     return spells
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     born=_roles,
     changes=st.dictionaries(st.integers(1, 99), _roles, max_size=6),

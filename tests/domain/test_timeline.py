@@ -29,7 +29,7 @@ from bridge.domain.model import (
 from bridge.domain.timeline import derive
 from tests.domain.strategies import BEGIN, BRIDGE, RETRACTED, TICKET, Life, Step, by_the_bridge, fields, lives, renames
 
-EXAMPLES = settings(max_examples=100)
+EXAMPLES = settings(max_examples=80)
 
 # --- Properties -----------------------------------------------------------------------------------------------------
 
@@ -369,6 +369,23 @@ def test_activities_are_ordered_by_version_however_they_were_observed() -> None:
     assert moves_of(timeline) == [(None, N), (N, E)]
 
 
+def test_there_and_back_and_there_again_are_three_steps_when_each_was_read() -> None:
+    forms = [
+        activity(2, 10, move("NOUVEAU", "EN COURS"), by=SUPPORT),
+        activity(2, 10, by=SUPPORT, until=11, comment=RETRACTED),
+        activity(2, 10, move("NOUVEAU", "EN COURS"), by=SUPPORT, until=12),
+    ]
+    timeline = derive(TICKET, [CREATED, *forms], NAMES)
+    assert moves_of(timeline) == [(None, N), (N, E), (E, N), (N, E)]
+    assert [change.key.part for change in timeline.changes] == [0, 0, 1, 2]
+
+
+def test_a_comment_that_was_there_when_its_activity_was_first_read_is_as_old_as_the_activity() -> None:
+    commented = activity(2, 10, move("NOUVEAU", "EN COURS"), by=SUPPORT, until=12, comment="Pris en charge.")
+    timeline = derive(TICKET, [CREATED, commented], NAMES)
+    assert timeline.comments == (Comment(ActivityId(102), SUPPORT, minute(10), "Pris en charge."),)
+
+
 # --- Missing activities ---
 
 
@@ -384,6 +401,7 @@ def test_a_missing_activity_is_a_gap_that_nobody_is_named_for_and_the_chain_reco
     assert gap.key == ChangeKey(ActivityId(103), -1)
     assert (gap.earliest, gap.latest) == (minute(0), minute(20))
     assert gap.doubt == "no activity shows this change"
+    assert gap.maybe_merged
     assert timeline.changes[2].doubt == "the activity does not follow from the status before it"
     assert timeline.status == E
     assert not timeline.proven
@@ -405,6 +423,21 @@ def test_activities_without_a_creation_leave_the_first_in_doubt_and_no_more() ->
     timeline = derive(TICKET, [STARTED, resolved], NAMES, present=R)
     assert moves_of(timeline) == [(N, E), (E, R)]
     assert doubtful(timeline) == [True, False]
+
+
+def test_a_gap_before_a_status_that_was_deleted_since_is_not_told_apart() -> None:
+    """Out of it reads "set to", which says nothing of where the ticket stood."""
+    timeline = derive(TICKET, [CREATED, activity(3, 20, to("RESOLU"))], NAMES, present=R)
+    assert (moves_of(timeline), doubtful(timeline)) == ([(None, N), (N, R)], [False, True])
+
+
+def test_a_gap_between_names_that_tell_nothing_leads_from_and_to_the_unknown() -> None:
+    names = {**NAMES, "A": frozenset({N, E})}
+    unread = activity(3, 20, move("EN ATTENTE", "JAMAIS VU"))
+    either = activity(4, 30, move("A", "RESOLU"))
+    timeline = derive(TICKET, [STARTED, unread, either], names, present=R)
+    assert moves_of(timeline) == [(N, E), (E, A), (A, None), (None, R)]
+    assert doubtful(timeline) == [True, True, True, True]
 
 
 def test_a_creation_that_does_not_tell_its_status_is_a_creation_into_the_unknown() -> None:
@@ -482,12 +515,22 @@ def test_the_same_line_may_have_been_the_field_at_first_and_the_status_at_last()
     assert (timeline.changes[1].earliest, timeline.changes[1].latest) == (minute(10), minute(12))
 
 
+def test_a_change_in_doubt_has_bounds_too() -> None:
+    """The comment was there at minute 10, the line that nobody can tell from the field's came by minute 12."""
+    comment = activity(2, 10, by=SUPPORT, comment="Bonjour")
+    last = activity(2, 10, move("NOUVEAU", "EN COURS"), by=SUPPORT, until=12, comment="Bonjour")
+    timeline = derive(TICKET, [CREATED, comment, last], NAMES, label_is_ambiguous=True)
+    assert doubtful(timeline) == [False, True]
+    assert (timeline.changes[1].earliest, timeline.changes[1].latest) == (minute(10), minute(12))
+
+
 def test_another_earlier_line_leaves_an_activity_in_doubt_where_it_may_have_been_the_field() -> None:
     first = activity(2, 10, move("NOUVEAU", "EN COURS"), by=SUPPORT)
     last = activity(2, 10, move("NOUVEAU", "RESOLU"), by=SUPPORT, until=12)
     timeline = derive(TICKET, [CREATED, first, last], NAMES, label_is_ambiguous=True, present=R)
     assert doubtful(timeline) == [False, True]
     assert timeline.changes[1].doubt == "an earlier form of the activity can be read in several ways"
+    assert (timeline.changes[1].earliest, timeline.changes[1].latest) == (minute(10), minute(12))
     assert timeline.status == R
 
 
@@ -500,6 +543,7 @@ def test_where_the_field_exists_and_the_creation_is_missing_no_line_is_believed(
 def test_several_lines_and_no_creation_leave_the_status_unknown() -> None:
     lines = [STARTED, activity(3, 20, move("EN COURS", "RESOLU"), move("EN COURS", "EN ATTENTE"))]
     timeline = derive(TICKET, lines, NAMES)
+    assert [change.kind for change in timeline.changes] == [Kind.MOVE, Kind.MOVE]
     assert timeline.status is None
     assert timeline.changes[-1].doubt == "the activity has several lines with the status' label"
     after = derive(TICKET, [*lines, activity(4, 30, move("RESOLU", "EN COURS"))], NAMES)
@@ -557,6 +601,18 @@ def test_the_bridge_never_sets_a_field_so_its_lines_are_moves() -> None:
     lines = [CREATED, activity(2, 10, move("NOUVEAU", "EN COURS"), by=UserId(BRIDGE))]
     timeline = derive(TICKET, lines, NAMES, label_is_ambiguous=True, own=UserId(BRIDGE))
     assert (moves_of(timeline), doubtful(timeline)) == ([(None, N), (N, E)], [False, False])
+    explained = activity(2, 10, move("NOUVEAU", "EN COURS"), by=UserId(BRIDGE), until=11, comment="Décision")
+    again = activity(2, 10, move("NOUVEAU", "RESOLU"), by=UserId(BRIDGE), until=12, comment="Décision")
+    timeline = derive(TICKET, [*lines, explained, again], NAMES, label_is_ambiguous=True, own=UserId(BRIDGE))
+    assert (moves_of(timeline), doubtful(timeline)) == ([(None, N), (N, E), (E, R)], [False, False, False])
+    assert [change.latest for change in timeline.changes] == [minute(0), minute(10), minute(12)]
+    assert timeline.changes[-1].earliest == minute(11)
+
+
+def test_what_came_later_settles_what_came_before() -> None:
+    lines = [CREATED, activity(2, 10, move("NOUVEAU", "EN COURS")), activity(3, 20, move("EN COURS", "RESOLU"))]
+    timeline = derive(TICKET, lines, NAMES, label_is_ambiguous=True, present=R)
+    assert (moves_of(timeline), doubtful(timeline)) == ([(None, N), (N, E), (E, R)], [False, False, False])
 
 
 # --- Names ---
@@ -585,6 +641,31 @@ def test_an_old_name_from_before_the_bridge_looked_may_stand_for_the_present_sta
     """17 keeps what it has rendered: the line still says how the status was called then (contract A.3)."""
     timeline = derive(TICKET, [CREATED, activity(2, 10, move("OUVERT", "EN COURS"))], NAMES, present=E)
     assert (moves_of(timeline), doubtful(timeline)) == ([(None, N), (N, E)], [False, False])
+    untold = derive(TICKET, [CREATED, activity(2, 10, move("OUVERT", "EN COURS"))], NAMES)
+    assert (moves_of(untold), doubtful(untold)) == ([(None, N), (N, None)], [False, True])
+
+
+def test_from_a_status_with_an_old_name_the_chain_goes_on_by_the_new_one() -> None:
+    lines = [CREATED, activity(2, 10, move("NOUVEAU", "OUVERT")), activity(3, 20, move("EN COURS", "RESOLU"))]
+    timeline = derive(TICKET, lines, NAMES, present=R)
+    assert (moves_of(timeline), doubtful(timeline)) == ([(None, N), (N, None), (None, R)], [False, True, True])
+
+
+def test_a_creation_in_a_status_that_nobody_knows_says_so() -> None:
+    timeline = derive(TICKET, [activity(1, 0, to("OUVERT"))], NAMES)
+    assert timeline.changes[0].kind is Kind.CREATION
+    assert timeline.changes[0].doubt == "the activity names a status that the server does not know (any more)"
+    assert timeline.status is None
+
+
+def test_a_move_from_one_unknown_status_to_another_is_told_once_and_in_doubt() -> None:
+    first = activity(2, 10, move("VIEUX", "ANCIEN"), by=SUPPORT)
+    again = activity(2, 10, move("VIEUX", "ANCIEN"), by=SUPPORT, until=11, comment="Bonjour")
+    silent = activity(3, 20, comment="Merci")
+    timeline = derive(TICKET, [activity(1, 0, to("VIEUX")), first, again, silent], NAMES)
+    assert moves_of(timeline) == [(None, None), (None, None)]
+    assert doubtful(timeline) == [True, True]
+    assert [change.key.activity for change in timeline.changes] == [101, 102]
 
 
 def test_statuses_that_exchanged_their_names_are_told_apart_by_what_follows() -> None:
@@ -617,6 +698,13 @@ def test_after_a_move_to_another_project_everything_before_it_is_uncertain_of_it
     resolved = activity(4, 30, move("EN COURS", "RESOLU"))
     timeline = derive(TICKET, [CREATED, STARTED, carried, resolved], NAMES)
     assert [change.project_certain for change in timeline.changes] == [False, False, True]
+
+
+def test_a_project_that_is_told_with_the_creation_is_no_change_of_project() -> None:
+    born = activity(1, 0, to("NOUVEAU"), project_changed=True)
+    assert [change.project_certain for change in derive(TICKET, [born, STARTED], NAMES).changes] == [True, True]
+    orphan = activity(2, 10, move("NOUVEAU", "EN COURS"), project_changed=True)
+    assert [change.project_certain for change in derive(TICKET, [orphan], NAMES).changes] == [False]
 
 
 def test_a_move_in_the_same_save_as_a_change_of_project_is_uncertain_of_its_project() -> None:
