@@ -87,13 +87,13 @@ def verdicts(lives: Iterable[Life], court: Court) -> Iterator[tuple[Verdict, ...
     plainly = _Plainly(court)
     for life in lives:
         steps = plainly.steps(life)
-        if plainly.suffices(steps):
-            yield plainly.judged(life, steps)
-            continue
-        key = tuple(steps)
-        if key not in known:
-            known[key] = _judged(life, court)
-        yield known[key]
+        said = plainly.judged(life, steps)
+        if said is None:
+            key = tuple(steps)
+            said = known.get(key)
+            if said is None:
+                said = known[key] = _judged(life, court)
+        yield said
 
 
 def comment_targets(policy: Policy) -> frozenset[StatusName]:
@@ -239,13 +239,11 @@ class _Plainly:
             life.identifier, life.type, str(told.person), life.work_package, _instant(told.latest)
         )
 
-    def suffices(self, steps: Sequence[int]) -> bool:
-        """Whether nothing in this life is in doubt, and nothing depends on who of its people did what."""
+    def judged(self, life: Life, steps: Sequence[int]) -> tuple[Verdict, ...] | None:
+        """The verdicts on a life in which nothing is in doubt; None where something is, and for ``follow`` to tell."""
         begins = self._steps[steps[0]].kind == Kind.CREATION
-        return begins and not self._people_matter and self._plain.issuperset(steps)
-
-    def judged(self, life: Life, steps: Sequence[int]) -> tuple[Verdict, ...]:
-        """The verdicts on a life for which this suffices."""
+        if not begins or self._people_matter or not self._plain.issuperset(steps):
+            return None
         found: list[Verdict] = []
         state = _BEGINNING
         for place, step in enumerate(steps):
@@ -254,6 +252,8 @@ class _Plainly:
                 known = self._follow(life, life.changes[place], self._steps[step], state)
                 self._known[state, step] = known
             verdict, state = known
+            if verdict.__class__ is Undecided:
+                return None
             found.append(verdict)
         return tuple(found)
 

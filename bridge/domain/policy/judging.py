@@ -52,7 +52,7 @@ _PATH_STATES = 10_000
 """A search that large finds no end soon; giving up counts as a legal path, since doubt never acts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Policy:
     """Parties, statuses and rules of one file. Ask it through its methods and ``judge``."""
 
@@ -296,7 +296,8 @@ class Policy:
     @cached_property
     def _scoped(self) -> bool:
         """Whether anything beside party and statuses makes a difference to what the look-up finds."""
-        return self._named != _Named({}, {}, {}, {}) or bool(self._moments)
+        named = self._named
+        return bool(named.projects or named.types or named.people or named.tickets or self._moments)
 
     def _began(self, at: datetime) -> datetime | None:
         """The last moment before this at which a mode or an exemption began or ended."""
@@ -500,7 +501,7 @@ def _settle(move: Move, key: _Key, policy: Policy) -> Verdict:
     return verdict
 
 
-# --- Internal shapes ------------------------------------------------------------------------------------------------
+# --- Internal shapes: bare, because what dataclass would add to them costs every start 10 ms --------------------------
 
 _Scope = tuple[datetime | None, str | None, str | None, str | None, int | None]
 """Epoch, project, type, person and ticket of a move, each None where it is none that the policy names. A type that the
@@ -510,7 +511,7 @@ _Key = tuple[object, ...]
 """Party, origin, target and visited statuses, and then the scope where the policy has any."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class _Named:
     """The names that the policy tells apart, each to itself: others look up to None."""
 
@@ -520,7 +521,7 @@ class _Named:
     tickets: Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class _Broken:
     """A rule that a move breaks, or may break."""
 
@@ -541,7 +542,7 @@ def _rank(broken: _Broken) -> tuple[bool, int]:
     return broken.lenient, broken.number
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class _Objecting:
     broken: tuple[_Broken, ...]
     open: tuple[_Broken, ...]
@@ -550,7 +551,7 @@ class _Objecting:
     """One that covers a rule which would object."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class _Outcome:
     """What can be said of a kind of move before its facts are looked at."""
 

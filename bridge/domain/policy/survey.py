@@ -104,7 +104,7 @@ def way(
 _POSSIBLE = frozenset({Answer.ALLOWED, Answer.ASKED, Answer.LATER})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class _Table:
     policy: Policy
     project: str
