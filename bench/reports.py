@@ -259,6 +259,7 @@ def measure(path: Path, name: str) -> Figures:
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(path, name, send))
     process.start()
+    send.close()  # so that a process that fails is noticed
     figures: Figures = receive.recv()
     process.join()
     return figures

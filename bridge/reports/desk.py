@@ -24,6 +24,9 @@ SHORT_HASH = 12
 """Characters of a policy's hash that are shown: no two policies of one site will ever share them."""
 
 
+_QUARTER = 900_000_000
+
+
 class Source:
     """One snapshot of the ledger, with the names that reports look up over and over."""
 
@@ -75,13 +78,22 @@ class Source:
     def history(self, projects: frozenset[ProjectId] | None) -> History:
         """Every ticket's life; of some projects, or of all."""
         if projects not in self._histories:
-            self._histories[projects] = History(self.snapshot.steps(projects))
+            self._histories[projects] = History(self.snapshot.steps(projects), self.snapshot.put_back())
         return self._histories[projects]
 
     @cached_property
     def watermark(self) -> datetime | None:
         """Up to when the server's changes have been read."""
         return self.snapshot.watermark()
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What statuses mean, by the server's ids."""
+
+    paused: frozenset[int]
+    taken_up: frozenset[int]
+    resolved: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -126,11 +138,25 @@ class Desk:
 
     def day(self, at: int) -> date:
         """The day of a moment of History, in the reports' time zone."""
-        return instant(at).astimezone(self.language.zone).date()
+        quarter = at // _QUARTER  # of an hour: all zones' days begin at one
+        day = self._days.get(quarter)
+        if day is None:
+            day = self._days[quarter] = instant(at).astimezone(self.language.zone).date()
+        return day
+
+    @cached_property
+    def _days(self) -> dict[int, date]:
+        return {}
 
     def ids(self, names: frozenset[StatusName]) -> frozenset[int]:
         """The server's ids of these statuses."""
         return frozenset(int(id_) for id_, name in self.source.spelling.items() if name in names)
+
+    @cached_property
+    def meaning(self) -> Meaning:
+        """The conventions' statuses by the server's ids."""
+        held = self.conventions
+        return Meaning(self.ids(held.paused), self.ids(held.taken_up), self.ids(held.resolved))
 
     @cached_property
     def closed(self) -> frozenset[int]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import compress, islice
 from typing import NamedTuple
 
 from bridge.domain.model import DecisionId
 from bridge.store.facts import decision_id
-from bridge.store.queries import Step
+from bridge.store.queries import Steps
 
 NEVER = -1
 """No such moment, person or status."""
@@ -47,35 +48,36 @@ class Visit(NamedTuple):
 class History:
     """All visits, ticket by ticket in the order of ticket numbers, each ticket's in the order of time."""
 
-    def __init__(self, steps: Iterable[Step]) -> None:
-        self.ticket = array("q")
+    def __init__(self, steps: Iterable[Steps], put_back: Container[int]) -> None:
+        """``put_back`` are the seqs of moves that were."""
+        raw = _Columns()
+        for some in steps:
+            raw.extend(some)
+        kept = _Kept(raw, put_back)
+        self.ticket: array[int] = kept.tickets
         """Work package of each ticket; ascending."""
-        self.project = array("q")
+        self.project: array[int] = kept.projects
         """Project in which its last move was made."""
-        self.first = array("q", [0])
+        self.first: array[int] = kept.first
         """Where each ticket's visits begin in the columns below; one more at the end."""
-        self.status = array("q")
-        self.since = array("q")
-        self.until = array("q")
-        self.person = array("q")
-        self.party = array("b")
-        self.created = array("b")
-        self.seq = array("q")
-        self.decision = array("q")
-        self.parties: list[str | None] = [None]
+        self.status = _chosen(kept.status, kept.keep)
+        self.since = _chosen(raw.at, kept.keep)
+        self.until = self._ends()
+        self.person = _chosen(raw.person, kept.keep)
+        self.party = _chosen(raw.party, kept.keep)
+        self.created = _chosen(raw.created, kept.keep)
+        self.seq = _chosen(raw.seq, kept.keep)
+        self.decision = _chosen(raw.decision, kept.keep)
+        self.parties: Sequence[str | None] = raw.parties
         """Names of the parties that ``party`` numbers."""
-        self._fill(steps)
 
     def __len__(self) -> int:
         """How many visits there are."""
         return len(self.status)
 
     def lives(self) -> Iterator[tuple[int, int, int]]:
-        """Each ticket's number here, and where its visits begin and end."""
-        first = self.first
-        for number in range(len(self.ticket)):
-            if first[number] < first[number + 1]:
-                yield number, first[number], first[number + 1]
+        """Each ticket's number here, and where its visits begin and end. Every ticket has at least one."""
+        return zip(range(len(self.ticket)), self.first, islice(self.first, 1, None), strict=False)
 
     def visit(self, index: int) -> Visit:
         """One visit by its place."""
@@ -101,48 +103,97 @@ class History:
         """Where the visits of the ticket begin that this one belongs to."""
         return self.first[bisect_right(self.first, index) - 1]
 
+    def ticket_of(self, index: int) -> int:
+        """The work package that a visit belongs to."""
+        return self.ticket[bisect_right(self.first, index) - 1]
+
+    def project_of(self, index: int) -> int:
+        """The project of the ticket that a visit belongs to."""
+        return self.project[bisect_right(self.first, index) - 1]
+
     def author(self, start: int) -> int:
         """Who created the ticket whose visits begin here; NEVER where no activity shows it."""
         return self.person[start] if self.created[start] else NEVER
 
-    def _fill(self, steps: Iterable[Step]) -> None:
-        parties: dict[str | None, int] = {None: 0}
-        ticket = NEVER
+    def _ends(self) -> array[int]:
+        """A visit ends where the next one begins, and a ticket's last one goes on."""
+        ends = self.since[1:]
+        ends.append(NEVER)
+        for end in islice(self.first, 1, None):
+            ends[end - 1] = NEVER
+        return ends
+
+
+class _Columns:
+    """Steps as they come."""
+
+    def __init__(self) -> None:
+        self.seq, self.work_package, self.project = array("q"), array("q"), array("q")
+        self.target, self.person, self.at, self.decision = array("q"), array("q"), array("q"), array("q")
+        self.created, self.own, self.party = array("b"), array("b"), array("b")
+        self.parties: list[str | None] = [None]
+
+    def extend(self, steps: Steps) -> None:
+        """Add more."""
+        self.seq.extend(steps.seq)
+        self.work_package.extend(steps.work_package)
+        self.project.extend(steps.project)
+        self.created.extend(steps.created)
+        self.target.extend(steps.target)
+        self.person.extend(steps.person)
+        self.own.extend(steps.own)
+        self.at.extend(steps.at)
+        self.decision.extend([day * _DAY_SHIFT + number for day, number in zip(steps.day, steps.number, strict=True)])
+        for party in frozenset(steps.party).difference(self.parties):
+            self.parties.append(party)
+        code = {party: number for number, party in enumerate(self.parties)}
+        self.party.extend(map(code.__getitem__, steps.party))
+
+
+class _Kept:
+    """Which steps begin a visit, into which status, and where each ticket's visits begin."""
+
+    def __init__(self, raw: _Columns, put_back: Container[int]) -> None:
+        self.keep = bytearray()
+        self.status = array("q")
+        self.tickets, self.projects, self.first = array("q"), array("q"), array("q", [0])
+        self._follow(raw, put_back)
+
+    def _follow(self, raw: _Columns, put_back: Container[int]) -> None:
+        keep, into, tickets, projects, first = self.keep, self.status, self.tickets, self.projects, self.first
+        ticket = stands = begun = NEVER
         created_elsewhere = False
-        for step in steps:
-            seq, work_package, project, kind, target, person, party, own, at, day, number, put_back = step
+        count = 0
+        steps = zip(raw.work_package, raw.target, raw.own, raw.created, raw.seq, raw.project, strict=True)
+        for place, (work_package, status, own, created, seq, project) in enumerate(steps):
             if work_package != ticket:
-                self.ticket.append(work_package)
-                self.project.append(project)
-                self.first.append(len(self.status))
-                ticket = work_package
-                created_elsewhere = False
-            self.project[-1] = project
-            if put_back is not None:
-                # Where it led counts for nothing. A creation does: the bridge's own move says into what.
-                created_elsewhere = kind == "creation"
-                if not created_elsewhere:
-                    continue
-            begun = self.first[-1] > self.first[-2]
-            status = NEVER if target is None else target
-            if own and created_elsewhere and begun:
-                self.status[-1] = status
-                created_elsewhere = False
+                if begun != NEVER:
+                    first.append(count)
+                ticket, begun, created_elsewhere = work_package, NEVER, False
+            into.append(status)
+            if seq in put_back and not created:
+                keep.append(False)  # where it led counts for nothing
                 continue
-            if begun and self.status[-1] == status:
+            if begun != NEVER and (status == stands or (own and created_elsewhere)):
+                keep.append(False)
+                if created_elsewhere and own:
+                    into[begun] = stands = status
+                    created_elsewhere = False
+                projects[-1] = project
                 continue
-            if begun:
-                self.until[-1] = at
-            code = parties.get(party)
-            if code is None:
-                code = parties[party] = len(parties)
-                self.parties.append(party)
-            self.status.append(status)
-            self.since.append(at)
-            self.until.append(NEVER)
-            self.person.append(NEVER if person is None else person)
-            self.party.append(code)
-            self.created.append(kind == "creation")
-            self.seq.append(seq)
-            self.decision.append(day * _DAY_SHIFT + number)
-            self.first[-1] += 1
+            if begun == NEVER:
+                tickets.append(work_package)
+                projects.append(project)
+                # A creation in a status that was put back counts; the bridge's own move will say into which.
+                created_elsewhere = bool(created) and seq in put_back
+                begun = place
+            projects[-1] = project
+            keep.append(True)
+            stands = status
+            count += 1
+        if begun != NEVER:
+            first.append(count)
+
+
+def _chosen(column: array[int], keep: bytearray) -> array[int]:
+    return array(column.typecode, compress(column, keep))

@@ -139,22 +139,25 @@ class Ruled:
     reverted_at: datetime | None
 
 
-class Step(NamedTuple):
-    """One status change, as narrow as following 100,000 of them needs. ``at`` is in microseconds since the epoch."""
+class Steps(NamedTuple):
+    """Many status changes in columns, ticket by ticket and each ticket's in order: following 100,000 must be quick.
 
-    seq: int
-    work_package: int
-    project: int
-    kind: str
-    target: int | None
-    person: int | None
-    party: str | None
-    own: bool
-    at: int
-    day: int
-    number: int
-    put_back: int | None
-    """When it was put back; None when it was not."""
+    Where there is none, -1. ``at`` is in microseconds since the epoch.
+    """
+
+    seq: Sequence[int]
+    work_package: Sequence[int]
+    project: Sequence[int]
+    created: Sequence[int]
+    """1 for a creation, else 0."""
+    target: Sequence[int]
+    person: Sequence[int]
+    party: Sequence[str | None]
+    own: Sequence[int]
+    """1 for the bridge's own move, else 0."""
+    at: Sequence[int]
+    day: Sequence[int]
+    number: Sequence[int]
 
 
 class Change(NamedTuple):
@@ -497,18 +500,17 @@ class Snapshot:
 
     # --- Lives ---
 
-    def steps(self, projects: Collection[ProjectId] | None = None) -> Iterator[Step]:
-        """Every status change that counts, ticket by ticket, each ticket's in order."""
+    def steps(self, projects: Collection[ProjectId] | None = None) -> Iterator[Steps]:
+        """Every status change that counts, many at a time."""
         decision = schema.decision.c
-        put_back = self._put_back()
         query = (
             select(
                 decision.seq,
                 decision.work_package,
                 decision.project,
-                decision.kind,
-                decision.target,
-                decision.person,
+                as_is(decision.kind == Kind.CREATION.value, Integer),
+                func.coalesce(decision.target, -1),
+                func.coalesce(decision.person, -1),
                 decision.party,
                 as_is(decision.own, Integer),
                 as_is(decision.latest, BigInteger),
@@ -521,18 +523,17 @@ class Snapshot:
         if projects is not None:
             query = query.where(decision.project.in_(projects))
         for rows in self._stream(query):
-            for row in rows:
-                yield Step._make((*row, put_back.get(row[0])))
+            yield Steps(*zip(*rows, strict=True))
 
-    def _put_back(self) -> dict[int, int]:
-        """When moves were put back, by the seq of the decision that counts. A join would cost more: they are few."""
+    def put_back(self) -> frozenset[int]:
+        """Seqs of the decisions that count about moves that were put back."""
         decision, action = schema.decision.c, schema.action.c
         query = (
-            select(decision.seq, as_is(action.reverted_at, BigInteger))
+            select(decision.seq)
             .join_from(schema.action, schema.decision, _carried_out())
             .where(decision.current, action.reverted_at.is_not(None))
         )
-        return dict(map(tuple, self._connection.execute(query)))
+        return frozenset(self._connection.execute(query).scalars())
 
     def changes(self) -> Iterator[Change]:
         """Every status change that counts, ticket by ticket, each ticket's in order: what ``policy replay`` judges."""

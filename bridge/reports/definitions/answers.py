@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from bridge.domain.model import ProjectId, UserId
@@ -30,6 +30,19 @@ def words(desk: Desk, tickets: Collection[int]) -> dict[int, list[Word]]:
             found[ticket].append(Word(at, person, party_at(desk, projects[ticket], person, at)))
     for each in found.values():
         each.sort()
+    return found
+
+
+def first_words(desk: Desk, born: Mapping[int, int], party: str) -> dict[int, int]:
+    """When somebody of this party first wrote in each of these tickets, after the moment given with it."""
+    projects = dict(zip(desk.history.ticket, desk.history.project, strict=True))
+    found: dict[int, int] = {}
+    for _, ticket, person, at, text in desk.source.snapshot.remarks():
+        begin = born.get(ticket)
+        if begin is None or at < begin or found.get(ticket, at + 1) <= at or desk.is_note(text):
+            continue
+        if party_at(desk, projects[ticket], person, at) == party:
+            found[ticket] = at
     return found
 
 

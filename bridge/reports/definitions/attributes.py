@@ -7,8 +7,7 @@ field with the same label cannot be told apart, so these texts group rows and de
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from html import unescape
 
 from bridge.store.queries import Snapshot
@@ -20,40 +19,46 @@ _LINE = re.compile(
 """Set to, changed from and to, deleted; contract §3.2. Values are escaped, so they hold no tag of their own."""
 
 
-class Attribute:
-    """One attribute of all tickets, over time."""
+FEW = 2_000
+"""Up to so many tickets are asked for one by one; for more, reading everything is quicker."""
 
-    def __init__(self, changes: Iterable[tuple[int, int, str]]) -> None:
-        """``changes`` are ticket, moment and the value from then on."""
-        self._times: dict[int, list[int]] = {}
-        self._values: dict[int, list[str]] = {}
-        for ticket, at, value in sorted(changes):
-            self._times.setdefault(ticket, []).append(at)
-            self._values.setdefault(ticket, []).append(value)
+
+class Attribute:
+    """One attribute over time, of each ticket whose activities speak of it."""
+
+    def __init__(self) -> None:
+        self._changes: dict[int, list[tuple[int, str]]] = {}
+
+    def add(self, ticket: int, at: int, value: str) -> None:
+        """From this moment on the ticket has this value."""
+        self._changes.setdefault(ticket, []).append((at, value))
 
     def at(self, ticket: int, moment: int) -> str | None:
         """The value at a moment; empty when there was none, None when no activity tells."""
-        times = self._times.get(ticket)
-        index = bisect_right(times, moment) - 1 if times else -1
-        return self._values[ticket][index] if index >= 0 else None
+        before = [change for change in self._changes.get(ticket, ()) if change[0] <= moment]
+        return max(before)[1] if before else None
 
     def last(self, ticket: int) -> str | None:
         """The present value."""
-        values = self._values.get(ticket)
-        return values[-1] if values else None
+        changes = self._changes.get(ticket)
+        return max(changes)[1] if changes else None
 
 
 def attributes(
-    snapshot: Snapshot, labels: dict[str, Collection[str]], tickets: Collection[int] | None = None
+    snapshot: Snapshot, labels: Mapping[str, Collection[str]], tickets: Collection[int]
 ) -> dict[str, Attribute]:
-    """The attributes with these labels, by name; of all tickets or of these. One reading for all."""
+    """The attributes with these labels, by name, of these tickets. One reading for all."""
     names = {label: name for name, each in labels.items() for label in each}
-    changes: dict[str, list[tuple[int, int, str]]] = {name: [] for name in labels}
-    for line in snapshot.lines(frozenset(names), tickets):
+    told = {name: Attribute() for name in labels}
+    values: dict[str, str] = {}  # the same few values come over and over
+    wanted = frozenset(tickets)
+    for line in snapshot.lines(frozenset(names), wanted if len(wanted) <= FEW else None):
+        if line.work_package not in wanted:
+            continue
         for _, markup in line.details:
             match = _LINE.fullmatch(markup)
             name = names.get(unescape(match[1])) if match else None
             if match is not None and name is not None:
-                value = match[3] if match[3] is not None else match[2]
-                changes[name].append((line.work_package, line.at, unescape(value) if value is not None else ""))
-    return {name: Attribute(each) for name, each in changes.items()}
+                value = unescape(match[3] or match[2] or "")
+                told[name].add(line.work_package, line.at, values.setdefault(value, value))
+    return told

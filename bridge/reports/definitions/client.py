@@ -181,7 +181,7 @@ def _by_status(desk: Desk, found: array[int]) -> Table:
 def _requests(desk: Desk, found: array[int], at: int) -> Table:
     text = desk.language.text
     history, clock = desk.history, desk.clock
-    tickets = [history.visit(index).ticket for index in found]
+    tickets = [history.ticket_of(index) for index in found]
     subject = attributes(desk.source.snapshot, {"subject": desk.conventions.labels.subject}, tickets)["subject"]
 
     def row(number: int) -> Sequence[Cell]:

@@ -46,6 +46,7 @@ def reopened(desk: Desk) -> Report:
     told = attributes(
         desk.source.snapshot,
         {"assignee": desk.conventions.labels.assignee, "version": desk.conventions.labels.version},
+        {desk.history.ticket_of(resolution.index) for resolution in found},
     )
     of_known = desk.language.plural("of {count} resolution", "of {count} resolutions", len(known))
     return desk.report(
@@ -53,8 +54,8 @@ def reopened(desk: Desk) -> Report:
         counted=(
             text("Resolutions: moves into {statuses} in the period.", statuses=names),
             text(
-                "Reopened: the ticket left for any other status within {window}. Resolutions that are younger than that "
-                "may yet come back: they are in no share, whatever has become of them so far.",
+                "Reopened: the ticket left for any other status within {window}. Resolutions that are younger than "
+                "that may yet come back: they are in no share, whatever has become of them so far.",
                 window=window,
             ),
             text(
@@ -133,15 +134,14 @@ def _told(desk: Desk, attribute: Attribute) -> Callable[[Resolution], str]:
     history = desk.history
 
     def named(resolution: Resolution) -> str:
-        visit = history.visit(resolution.index)
-        value = attribute.at(visit.ticket, visit.since)
+        value = attribute.at(history.ticket_of(resolution.index), history.since[resolution.index])
         return text("not known") if value is None else value or text("none")
 
     return named
 
 
 def _type(desk: Desk, resolution: Resolution) -> str:
-    listing = desk.source.listings.get(desk.history.visit(resolution.index).ticket)
+    listing = desk.source.listings.get(desk.history.ticket_of(resolution.index))
     return desk.type_name(listing.type if listing else None)
 
 
@@ -194,7 +194,7 @@ def _by_way_back(desk: Desk, found: Sequence[Resolution], back: Sequence[int]) -
     groups = grouped(
         found,
         back,
-        lambda r: (desk.status_name(history.status[r.back]), desk.party_name(history.visit(r.back).party)),
+        lambda r: (desk.status_name(history.status[r.back]), desk.party_name(history.parties[history.party[r.back]])),
     )
     return Table(
         "by-way-back",

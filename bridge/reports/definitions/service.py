@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.domain.model import StatusName
-from bridge.reports.definitions.answers import Word, words
+from bridge.reports.definitions.answers import first_words
 from bridge.reports.definitions.counting import grouped, largest_first, percentile, share, span, tally
 from bridge.reports.desk import Desk
 from bridge.reports.history import NEVER
@@ -22,11 +22,10 @@ class Times:
 
     start: int
     """Place of its first visit."""
-    answered: int
-    taken_up: int
-    resolved: int
+    moments: tuple[int, int, int]
+    """Of the first answer, of taking up, of the resolution."""
     calendar: tuple[int, int, int]
-    """To answer, taking up, resolution; pauses left out."""
+    """How long until each; pauses left out."""
     business: tuple[int, int, int]
 
 
@@ -79,58 +78,48 @@ def service_times(desk: Desk) -> Report:
 
 def times(desk: Desk) -> list[Times]:
     """Service times of the tickets created within the period, the newest first."""
-    history, clock = desk.history, desk.clock
+    history = desk.history
     since, until = microseconds(desk.period.since), microseconds(desk.period.until)
     born = [
         (start, stop, history.ticket[number])
         for number, start, stop in history.lives()
         if history.created[start] and since <= history.since[start] < until
     ]
-    said = words(desk, frozenset(ticket for *_, ticket in born))
-    taken, resolved = desk.ids(desk.conventions.taken_up), desk.ids(desk.conventions.resolved)
-    paused = desk.ids(desk.conventions.paused)
-    answers = desk.conventions.answers
-    found = []
-    for start, stop, ticket in born:
-        moments = (
-            _first_answer(desk, start, stop, said.get(ticket, ()), answers),
-            _first(desk, start, stop, taken),
-            _first(desk, start, stop, resolved),
-        )
-        calendar, business = [], []
-        for moment in moments:
-            total = opened = NEVER
-            if moment != NEVER:
-                total = opened = 0
-                for index in range(start, stop):
-                    begin, end = history.since[index], history.until[index]
-                    if begin >= moment:
-                        break
-                    end = moment if end == NEVER else min(end, moment)
-                    if history.status[index] not in paused:
-                        total += end - begin
-                        opened += clock.open_time(begin, end)
-            calendar.append(total)
-            business.append(opened)
-        found.append(Times(start, *moments, tuple(calendar), tuple(business)))  # type: ignore[arg-type]  # three each
+    said = first_words(desk, {ticket: history.since[start] for start, _, ticket in born}, desk.conventions.answers)
+    found = [_follow(desk, start, stop, said.get(ticket, NEVER)) for start, stop, ticket in born]
     found.sort(key=lambda t: (-history.since[t.start], t.start))
     return found
 
 
-def _first(desk: Desk, start: int, stop: int, statuses: frozenset[int]) -> int:
-    history = desk.history
-    return next((history.since[i] for i in range(start, stop) if history.status[i] in statuses), NEVER)
+def _follow(desk: Desk, start: int, stop: int, first_word: int) -> Times:
+    """One ticket from its creation on, with its clocks running beside."""
+    history, clock, meaning = desk.history, desk.clock, desk.meaning
+    answered = _first_answer(desk, start, stop, first_word)
+    moments, calendar, business = [answered, NEVER, NEVER], [NEVER] * 3, [NEVER] * 3
+    total = opened = 0
+    for index in range(start, stop):
+        begin, end, status = history.since[index], history.until[index], history.status[index]
+        runs = status not in meaning.paused
+        for which, statuses in ((1, meaning.taken_up), (2, meaning.resolved)):
+            if moments[which] == NEVER and status in statuses:
+                moments[which], calendar[which], business[which] = begin, total, opened
+        if begin <= answered and (end == NEVER or answered < end):
+            calendar[0] = total + (answered - begin if runs else 0)
+            business[0] = opened + (clock.open_time(begin, answered) if runs else 0)
+        if NEVER not in calendar or end == NEVER:
+            break
+        if runs:
+            total += end - begin
+            opened += clock.open_time(begin, end)
+    return Times(start, (*moments,), (*calendar,), (*business,))  # type: ignore[arg-type]  # three of each
 
 
-def _first_answer(desk: Desk, start: int, stop: int, said: Sequence[Word], party: str) -> int:
-    history = desk.history
-    born, parties = history.since[start], history.parties
+def _first_answer(desk: Desk, start: int, stop: int, first_word: int) -> int:
+    history, party = desk.history, desk.conventions.answers
+    parties = history.parties
     moves = (history.since[i] for i in range(start + 1, stop) if parties[history.party[i]] == party)
     first_move = next(moves, NEVER)
-    first_word = next((word.at for word in said if word.party == party and word.at >= born), NEVER)
-    if NEVER in (first_move, first_word):
-        return max(first_move, first_word)
-    return min(first_move, first_word)
+    return max(first_move, first_word) if NEVER in (first_move, first_word) else min(first_move, first_word)
 
 
 def _known(found: Sequence[Times], which: int, rows: Sequence[int] | None = None) -> list[int]:
@@ -216,7 +205,7 @@ def _by(desk: Desk, found: Sequence[Times], key: str, title: str, name: str, nam
 
 def _by_month(desk: Desk, found: Sequence[Times]) -> Table:
     text = desk.language.text
-    groups = grouped(found, range(len(found)), lambda t: f"{desk.day(desk.history.since[t.start]):%Y-%m}")
+    groups = grouped(found, range(len(found)), lambda t: desk.day(desk.history.since[t.start]).isoformat()[:7])
     months = sorted(groups)
     medians = [[percentile(sorted(_known(found, which, groups[month])), 50) for month in months] for which in range(3)]
     return Table(
@@ -253,12 +242,12 @@ def _by_month(desk: Desk, found: Sequence[Times]) -> Table:
 
 
 def _type(desk: Desk, times_: Times) -> str:
-    listing = desk.source.listings.get(desk.history.visit(times_.start).ticket)
+    listing = desk.source.listings.get(desk.history.ticket_of(times_.start))
     return desk.type_name(listing.type if listing else None)
 
 
 def _project(desk: Desk, times_: Times) -> str:
-    return desk.project_name(desk.history.visit(times_.start).project)
+    return desk.project_name(desk.history.project_of(times_.start))
 
 
 def _rows(desk: Desk, found: Sequence[Times]) -> Table:

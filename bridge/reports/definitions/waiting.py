@@ -168,7 +168,7 @@ def _by_party(desk: Desk, parties: Sequence[PartyName | None], found: _Waits) ->
 
 def _by_project(desk: Desk, parties: Sequence[PartyName | None], found: _Waits) -> Table:
     text = desk.language.text
-    groups = grouped(found.starts, range(len(found.starts)), lambda start: desk.history.visit(start).project)
+    groups = grouped(found.starts, range(len(found.starts)), desk.history.project_of)
     rows: list[Sequence[Cell]] = []
     for project, mine in largest_first(groups):
         hours = [sum(column[n] for n in mine) for column in found.business]
