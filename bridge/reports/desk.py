@@ -327,7 +327,7 @@ class Desk:
                     for span in spans
                 )
                 days.append(f"{name} {hours}")
-        parts = ["; ".join(days) if days else text("never open")]
+        parts = [self.language.semicolon.join(days) if days else text("never open")]
         kept = self.conventions.hours.holidays
         if kept.country:
             where = f"{kept.country}-{kept.region}" if kept.region else kept.country
@@ -356,4 +356,4 @@ class Desk:
             )
             for hash_, count in used.items()
         ]
-        return f"{self.policy.name}{self.language.text(': ')}{', '.join(parts)}"
+        return f"{self.policy.name}{self.language.colon}{', '.join(parts)}"

@@ -43,8 +43,26 @@ def name(event: Event, language: Language) -> str:
 
 def details(event: Event, language: Language) -> str:
     """Its particulars, as the ledger has them."""
+    text = language.text
+    names = {
+        "action": text("action"),
+        "activity": text("activity"),
+        "by": text("by"),
+        "cycles": text("cycles"),
+        "decision": text("decision"),
+        "format": text("format"),
+        "hash": text("version"),
+        "matter": text("about"),
+        "mode": text("mode"),
+        "period": text("period"),
+        "person": text("person"),
+        "reason": text("reason"),
+        "reminder": text("reminder"),
+        "report": text("report"),
+        "written": text("written"),
+    }
     return ", ".join(
-        f"{key.replace('_', ' ')}{language.text(': ')}{translated(str(value), language)}"
+        f"{names.get(key, key)}{language.colon}{translated(str(value), language)}"
         for key, value in event.details.items()
         if key != "at" and not isinstance(value, list | dict)
     )

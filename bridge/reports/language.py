@@ -21,7 +21,7 @@ LANGUAGES = ("fr", "en")
 """The language of the source texts is English."""
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
-_DASH = "\N{EN DASH}"
+NARROW_NO_BREAK = "\N{NARROW NO-BREAK SPACE}"
 _TIME = {"fr": "%d/%m/%Y %H:%M", "en": "%Y-%m-%d %H:%M"}
 _DATE = {"fr": "%d/%m/%Y", "en": "%Y-%m-%d"}
 _LOCALES = {"fr": "fr_FR", "en": "en_GB"}
@@ -61,6 +61,16 @@ class Language:
             bound, percent = ">" + NO_BREAK, 99.9
         return f"{bound}{self.number(percent)}{NO_BREAK if self.code == 'fr' else ''}%"
 
+    @property
+    def colon(self) -> str:
+        """Between a name and its value."""
+        return f"{NO_BREAK}: " if self.code == "fr" else ": "
+
+    @property
+    def semicolon(self) -> str:
+        """Between the parts of a list whose parts hold commas."""
+        return f"{NARROW_NO_BREAK}; " if self.code == "fr" else "; "
+
     def time(self, at: dt.datetime) -> str:
         """A moment, for tables."""
         return at.astimezone(self.zone).strftime(_TIME[self.code])
@@ -71,7 +81,9 @@ class Language:
 
     def long_date(self, day: dt.date) -> str:
         """A day, for sentences."""
-        return format_date(day, "long", locale=self.locale)
+        text = format_date(day, "long", locale=self.locale)
+        # CLDR does not know that the first of a month is an ordinal in French.
+        return f"1er{text[1:]}" if self.code == "fr" and day.day == 1 else text
 
     def duration(self, span: dt.timedelta) -> str:
         """The two largest units; what is below a second is 0 s."""
@@ -100,12 +112,5 @@ def language(code: str, zone: ZoneInfo) -> Language:
     if code == "en":
         translations: gettext.NullTranslations = gettext.NullTranslations()
     else:
-        translations = gettext.translation(DOMAIN, LOCALES, [code], fallback=True)
+        translations = gettext.translation(DOMAIN, LOCALES, [code])
     return Language(code, zone, Locale.parse(_LOCALES[code]), translations.gettext, translations.ngettext)
-
-
-def joined(items: list[str], language: Language, *, most: int = 8) -> str:
-    """A list in a sentence, cut where it gets long."""
-    shown = ", ".join(items[:most])
-    more = len(items) - most
-    return shown if more <= 0 else f"{shown} {_DASH} +{language.number(more)}"

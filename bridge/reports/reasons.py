@@ -74,7 +74,7 @@ def translated(text: str, language: Language) -> str:
         if match := pattern.fullmatch(text):
             return language.text(message, **match.groupdict())
     parts = text.split("; ")
-    return "; ".join(translated(part, language) for part in parts) if len(parts) > 1 else text
+    return language.semicolon.join(translated(part, language) for part in parts) if len(parts) > 1 else text
 
 
 def known(text: str) -> bool:

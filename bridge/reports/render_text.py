@@ -76,7 +76,7 @@ def render(report: Report, language: Language, *, width: int = 100, colour: bool
     line()
     line(language.text("How this was counted"), "bold")
     for fact in report.definition:
-        line(f"{fact.title}{language.text(': ')}{fact.text}")
+        line(f"{fact.title}{language.colon}{fact.text}")
     return "\n".join(each.rstrip() for each in file.getvalue().splitlines()) + "\n"
 
 

@@ -96,7 +96,7 @@ class _Writer:
             sheet.write_string(row, 0, harmless(figure.title), self._bold)
             self._cell(sheet, row, 1, figure.value, figure.kind, linked=False)
             notes = [figure.note, before(figure, language) if figure.compared else ""]
-            sheet.write_string(row, 2, harmless("; ".join(filter(None, notes))), self._plain)
+            sheet.write_string(row, 2, harmless(language.semicolon.join(filter(None, notes))), self._plain)
             row += 1
         row += 1
         for fact in report.definition:
