@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from bridge.reports.cells import clipped, harmless
 from bridge.reports.language import Language
-from bridge.reports.values import Chart, Kind, Shape
+from bridge.reports.values import Chart, Kind, Series, Shape
 
 WIDTH, HEIGHT = 920, 220
 ROW = 26
@@ -35,7 +35,7 @@ def svg(chart: Chart, language: Language) -> str:
         return ""
     drawn = _draw(chart, _formatter(chart.kind, language))
     _strip(drawn)
-    _colour(drawn, chart.shape)
+    _colour(drawn, chart)
     height = HEIGHT if chart.shape is not Shape.BARS else _bars_height(chart)
     drawn.attrib = {
         "viewBox": f"0 0 {WIDTH} {height}",
@@ -74,6 +74,7 @@ def _bars_height(chart: Chart) -> int:
 
 def _draw(chart: Chart, form: Callable[[float], str]) -> ElementTree.Element:
     import pygal  # noqa: PLC0415 - an eighth of a second that only charts need
+    from pygal.style import Style  # noqa: PLC0415
 
     kinds = {
         Shape.BARS: pygal.HorizontalBar,
@@ -89,7 +90,9 @@ def _draw(chart: Chart, form: Callable[[float], str]) -> ElementTree.Element:
         "height": HEIGHT if chart.shape is not Shape.BARS else _bars_height(chart),
         "show_legend": False,
         "js": (),
-        "margin": 6,
+        "margin": 8,
+        "margin_right": 34,  # half of the last label
+        "style": Style(label_font_size=12, major_label_font_size=12),  # what room is left for labels
         "spacing": 6,
         "value_formatter": form,
         "x_labels": labels,
@@ -131,17 +134,22 @@ def _classes(element: ElementTree.Element) -> list[str]:
     return (element.get("class") or "").split()
 
 
-def _colour(drawn: ElementTree.Element, shape: Shape) -> None:
+def colour_of(series: Series, place: int) -> int:
+    """The number of a series' colour."""
+    return (place if series.colour is None else series.colour) % len(COLOURS)
+
+
+def _colour(drawn: ElementTree.Element, chart: Chart) -> None:
     """Colours as attributes, and a short class by which the page's style sheet gives another in the dark."""
-    values_along = "x" if shape is Shape.BARS else "y"
+    values_along = "x" if chart.shape is Shape.BARS else "y"
     for element in drawn.iter("g"):
         classes = _classes(element)
         element.attrib.pop("class", None)
         if "axis" in classes:
             _axis(element, labels="y" in classes, guides=values_along in classes)
         elif "series" in classes:
-            number = next(int(name[6:]) for name in classes if name.startswith("color-"))
-            _series(element, number % len(COLOURS), shape)
+            place = next(int(name[6:]) for name in classes if name.startswith("serie-"))
+            _series(element, chart.series[place], colour_of(chart.series[place], place), chart.shape)
 
 
 def _axis(axis: ElementTree.Element, *, labels: bool, guides: bool) -> None:
@@ -156,14 +164,16 @@ def _axis(axis: ElementTree.Element, *, labels: bool, guides: bool) -> None:
         text.attrib.pop("class", None)
 
 
-def _series(series: ElementTree.Element, number: int, shape: Shape) -> None:
+def _series(group: ElementTree.Element, series: Series, number: int, shape: Shape) -> None:
     colour = COLOURS[number]
-    series.attrib |= {"class": f"s{number}", "fill": colour}
-    for part in series.iter():
-        if part is not series:
+    group.attrib |= {"class": f"s{number}", "fill": colour}
+    for part in group.iter():
+        if part is not group:
             part.attrib = {name: part.attrib[name] for name in _GEOMETRY if name in part.attrib}
         if part.tag == "path" and shape is Shape.LINES:
             part.attrib |= {"class": f"l{number}", "fill": "none", "stroke": colour, "stroke-width": "2"}
+            if series.dashed:
+                part.attrib |= {"stroke-width": "1.5", "stroke-dasharray": "6 4"}
 
 
 _GEOMETRY = ("d", "x", "y", "width", "height", "cx", "cy", "r", "transform")

@@ -25,6 +25,7 @@ NARROW_NO_BREAK = "\N{NARROW NO-BREAK SPACE}"
 _TIME = {"fr": "%d/%m/%Y %H:%M", "en": "%Y-%m-%d %H:%M"}
 _DATE = {"fr": "%d/%m/%Y", "en": "%Y-%m-%d"}
 _LOCALES = {"fr": "fr_FR", "en": "en_GB"}
+_SHORT_DATE = {"fr": "%d/%m", "en": "%d %b"}
 _UNITS = {"fr": ("j", "h", "min", "s"), "en": ("d", "h", "min", "s")}
 
 
@@ -78,6 +79,10 @@ class Language:
     def date(self, day: dt.date) -> str:
         """A day, for tables."""
         return day.strftime(_DATE[self.code])
+
+    def short_date(self, day: dt.date) -> str:
+        """A day, under a chart: without its year, which the chart's period tells."""
+        return day.strftime(_SHORT_DATE[self.code])
 
     def long_date(self, day: dt.date) -> str:
         """A day, for sentences."""

@@ -126,7 +126,7 @@ def _context(report: Report, language: Language, rows: int) -> dict[str, object]
         "value": lambda value, kind: charts.value_text(value, kind, language),
         "drawn": lambda chart: Markup(charts.svg(chart, language)),  # noqa: S704 - ElementTree escapes
         "numeric": NUMERIC,
-        "colours": len(charts.COLOURS),
+        "colour": charts.colour_of,
         "most_rows": rows,
         "most_groups": min(GROUPS, rows),
         "cut": lambda shown, whole: text(

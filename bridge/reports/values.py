@@ -87,6 +87,10 @@ class Series:
 
     name: str
     values: Sequence[float | None]
+    colour: int | None = None
+    """Number of its colour; None: its place among the series."""
+    dashed: bool = False
+    """For lines that say what is usual and not what was."""
 
 
 class Shape(StrEnum):

@@ -136,7 +136,7 @@ def _by_time(
     arrived, left, returned = by_kind
     open_ = [sum(levels[status][number] for status in statuses) for number in range(len(starts))]
     some = any(open_) or any(map(any, by_kind)) or before
-    labels = [desk.language.date(day) for day in starts]
+    labels = [desk.language.short_date(day) for day in starts]
     title = _bucket_title(desk)
     rows: list[Sequence[Cell]] = [
         (day, tally(arrived[n]), tally(left[n]), tally(returned[n]), open_[n]) for n, day in enumerate(starts)
@@ -205,7 +205,7 @@ def _by_status(desk: Desk, starts: Sequence[date], statuses: Sequence[int], leve
                 text("Open tickets by status (cumulative flow)"),
                 Shape.AREAS,
                 _bucket_title(desk),
-                [desk.language.date(day) for day in starts],
+                [desk.language.short_date(day) for day in starts],
                 [Series(desk.status_name(status), levels[status]) for status in reversed(statuses)],
             )
         ]

@@ -250,11 +250,11 @@ def _limit_chart(desk: Desk, status: int, visits: array[int], known: _Status, bo
         text("{status}: the last stays, in business hours", status=desk.status_name(status)),
         Shape.LINES,
         text("Ended"),
-        [desk.language.date(desk.day(ends[visits[known.ended[n]]])) for n in order],
+        [desk.language.short_date(desk.day(ends[visits[known.ended[n]]])) for n in order],
         [
             Series(text("Stay"), [known.business[n] / hour for n in order]),
-            Series(text("Mean"), [bound.mean / hour] * len(order)),
-            Series(text("Upper limit"), [bound.upper / hour] * len(order)),
+            Series(text("Mean"), [bound.mean / hour] * len(order), colour=5, dashed=True),
+            Series(text("Upper limit"), [bound.upper / hour] * len(order), colour=4, dashed=True),
         ],
         Kind.WORKTIME,
     )

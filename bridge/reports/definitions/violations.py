@@ -267,7 +267,7 @@ def _trend(desk: Desk, found: Sequence[Ruled], illegal: Sequence[int]) -> Table:
                 text("Illegal moves by week") if weekly else text("Illegal moves by day"),
                 Shape.COLUMNS,
                 title,
-                [desk.language.date(day) for day in buckets],
+                [desk.language.short_date(day) for day in buckets],
                 [
                     Series(
                         desk.party_name(party),
