@@ -42,13 +42,17 @@ def url_of(context: typer.Context, store: str | None) -> str:
 
 
 def key_file(context: typer.Context) -> Path:
-    """Where the signing key lies: beside the ledger's state, outside the database."""
-    return frame.settings(context).state_dir / "signing-key.pem"
+    """Where the signing key lies."""
+    from bridge import wiring
+
+    return wiring.signing_key(frame.settings(context))
 
 
 def last_seen(context: typer.Context) -> Path:
-    """Where the last signed checkpoint is kept, outside the database."""
-    return frame.settings(context).state_dir / "last-checkpoint.txt"
+    """Where the last signed checkpoint is kept."""
+    from bridge import wiring
+
+    return wiring.last_checkpoint(frame.settings(context))
 
 
 @contextmanager
@@ -78,6 +82,9 @@ def verify(
     tables: Annotated[
         bool, typer.Option(help="Compare every row of the report tables with the record as well.")
     ] = True,
+    timestamp_ca: Annotated[
+        Path | None, typer.Option(help="Root certificates (PEM) to check the kept time-stamps with.")
+    ] = None,
     accept_clock: Annotated[
         list[int] | None, typer.Option(help="Entry at which a set back clock is known and explained.")
     ] = None,
@@ -86,6 +93,7 @@ def verify(
 ) -> None:
     """Check that nothing in the record was changed, removed, put in, moved or cut off. Exit code 1 if something was."""
     from bridge.store import audit
+    from bridge.store import timestamp as stamps
 
     url = url_of(context, store)
     notes = [_text(path) for path in checkpoint or ()]
@@ -99,6 +107,7 @@ def verify(
         notes=notes,
         tables=tables,
         accepted=accept_clock or (),
+        roots=stamps.certificates(timestamp_ca) if timestamp_ca is not None else (),
         progress=_progress(),
     )
     if as_json:
@@ -243,6 +252,37 @@ def checkpoints(context: typer.Context, store: Store = None, as_json: frame.Json
             for each in found
         ],
     )
+
+
+@app.command()
+def timestamp(
+    context: typer.Context,
+    request: Annotated[Path | None, typer.Argument(help="File to write the query for the last checkpoint to.")] = None,
+    reply: Annotated[Path | None, typer.Option(help="File with the authority's reply, to be checked and kept.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="With --reply: the authority's root certificates (PEM).")] = None,
+    store: Store = None,
+) -> None:
+    """Have a time-stamping authority (RFC 3161) attest when a checkpoint existed. Needs the extra `timestamp`."""
+    from bridge.store import timestamp as stamps
+
+    if request is not None and reply is None:
+        query = stamps.request(url_of(context, store))
+        try:
+            request.write_bytes(query)
+        except OSError as error:
+            raise ConfigError(f"{request} cannot be written: {error.strerror}") from None
+        frame.put(f"{request}: post it to the authority as application/timestamp-query, then --reply")
+        return
+    if request is not None or reply is None or ca is None:
+        raise ConfigError("name a file for the query, or --reply and --ca")
+    roots = stamps.certificates(ca)
+    try:
+        answer = reply.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{reply} cannot be read: {error.strerror}") from None
+    with writing(context, store) as ledger:
+        size, at = stamps.accept(ledger, answer, roots)
+    frame.put(f"the checkpoint of {size} entries existed at {at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 # --- Proofs for others ----------------------------------------------------------------------------------------------

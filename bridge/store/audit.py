@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from cryptography.x509 import Certificate
 from sqlalchemy import Connection, Table, create_engine, select
 from sqlalchemy.exc import DBAPIError
 
-from bridge.store import checkpoint, merkle, schema
+from bridge.store import checkpoint, merkle, schema, timestamp
 from bridge.store.chain import START
 from bridge.store.checkpoint import Checkpoint, VerifyKey, WrongKey
 from bridge.store.database import Damaged, address, is_damage, snapshot
@@ -52,7 +53,8 @@ class Finding:
     """One thing that is wrong."""
 
     kind: str
-    """altered, missing, inserted, erased, clock, cut, rewritten, swapped, checkpoint, key, tile, table or damaged."""
+    """altered, missing, inserted, erased, clock, cut, rewritten, swapped, checkpoint, key, tile, table,
+    timestamp or damaged."""
     seq: int | None
     """The first bad entry; None where no entry is to blame."""
     message: str
@@ -95,6 +97,7 @@ def verify(
     notes: Sequence[str] = (),
     tables: bool = True,
     accepted: Collection[int] = (),
+    roots: Sequence[Certificate] = (),
     progress: Callable[[int], None] = lambda entries: None,
 ) -> Verdict:
     """Check everything.
@@ -103,7 +106,8 @@ def verify(
     is the key that signs here and now: a record that names others but not this one is not ours.
     ``notes`` are checkpoints from elsewhere (the file beside the key, a mail) that the record must continue.
     ``tables`` compares every row of the narrow tables with what the entries tell. ``accepted`` are entries at which a
-    set back clock is known and explained. ``progress`` is told how many entries more were read.
+    set back clock is known and explained. ``roots`` are those of time-stamping authorities, to check the kept
+    time-stamps with; without any they are not checked. ``progress`` is told how many entries more were read.
 
     Raises ConfigError where there is no ledger, Stop for a foreign or newer one, RetryLater when it does not answer.
     """
@@ -112,6 +116,7 @@ def verify(
             check = _Check(url, connection, keys, own, accepted, progress)
             try:
                 check.everything(notes, tables)
+                check.timestamps(roots)
             except (DBAPIError, sqlite3.Error) as error:
                 if not is_damage(error):
                     raise
@@ -191,6 +196,7 @@ class _Check:
         self._explained: set[int] = set()
         self._ranges: list[tuple[int, int]] = []
         self._whole = True
+        self._tiles_differ = False
         self._covered = 0
         self._size = 0
         self._last_at: int | None = None
@@ -214,6 +220,15 @@ class _Check:
         if tables and self._whole:
             self._compare_tables()
             self._tables_checked = True
+
+    def timestamps(self, roots: Sequence[Certificate]) -> None:
+        """Each kept time-stamp against its checkpoint."""
+        table = schema.checkpoint.c
+        kept = select(table.size, table.note, table.token).where(table.token.is_not(None))
+        for size, note, token in self._connection.execute(kept.order_by(table.size)) if roots else ():
+            problem = timestamp.why_not(token, note, roots)
+            if problem:
+                self._find("timestamp", None, f"the time-stamp of the checkpoint of {size} entries: {problem}")
 
     def damaged(self, error: BaseException) -> None:
         """The database could not be read on."""
@@ -383,12 +398,20 @@ class _Check:
         tree = stored_tree(self._connection).tree(cut)
         if tree.root() != root:
             self._find("tile", None, f"the stored hashes of the {cut} entries that retention cut off are not theirs")
+        column = schema.tile.c
+        above = select(column.level, column.number, column.hashes).where(column.level > 1)
+        known = {(level, number): hashes for level, number, hashes in self._connection.execute(above)}
+        lowest = select(column.number, column.hashes).where(column.level == 1, column.number >= cut // merkle.WIDTH**2)
+        lowest = lowest.order_by(column.number).execution_options(yield_per=_PROGRESS)
         sizes = sorted(size for size in self._signed if size <= self._size)
-        for place in range(0, len(groups), 32):
-            while sizes and sizes[0] < tree.size + merkle.WIDTH:
-                self._compare_root(sizes[0], tree.root(rests.get(sizes[0], ())), chains.get(sizes.pop(0)))
-            for tile in tree.append_group(bytes(groups[place : place + 32])):
-                self._compare_tile(tile.level, tile.number, tile.hashes)
+        with contextlib.closing(self._connection.execute(lowest)) as stored:
+            for place in range(0, len(groups), 32):
+                while sizes and sizes[0] < tree.size + merkle.WIDTH:
+                    self._compare_root(sizes[0], tree.root(rests.get(sizes[0], ())), chains.get(sizes.pop(0)))
+                for tile in tree.append_group(bytes(groups[place : place + 32])):
+                    hashes = known.get((tile.level, tile.number))
+                    found = (tile.number, hashes) if tile.level > 1 else tuple(next(stored, ()))
+                    self._compare_tile(tile, found)
         for size in sizes:
             self._compare_root(size, tree.root(rests.get(size, ())), chains.get(size))
         self._count_tiles()
@@ -403,11 +426,10 @@ class _Check:
                 which = f"entry {size} is" if first == size else f"some of the entries {first} to {size} are"
                 self._find("rewritten", first, f"{which} not what was signed: {source} has another root")
 
-    def _compare_tile(self, level: int, number: int, hashes: bytes) -> None:
-        tile = schema.tile.c
-        found = self._connection.scalar(select(tile.hashes).where(tile.level == level, tile.number == number))
-        if found != hashes and self._whole:
-            first = number * merkle.WIDTH ** (level + 1) + 1
+    def _compare_tile(self, tile: merkle.Tile, found: object) -> None:
+        if found != (tile.number, tile.hashes) and self._whole and not self._tiles_differ:
+            self._tiles_differ = True  # once: where one is missing, all after it are in another's place
+            first = tile.number * merkle.WIDTH ** (tile.level + 1) + 1
             self._find("tile", first, f"the stored hashes over the entries from {first} on are not theirs")
 
     def _count_tiles(self) -> None:

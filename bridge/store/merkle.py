@@ -59,6 +59,17 @@ class Tree:
         self.size += 1
         return self._push(0, leaf)
 
+    def extend(self, leaves: Sequence[bytes]) -> Iterator[Tile]:
+        """Add many leaves, at a fraction of the cost. Yields the tiles that they complete; must be exhausted."""
+        waiting = [*self._levels[0], *leaves]
+        self.size -= len(self._levels[0])
+        self._levels[0].clear()
+        groups = len(waiting) // WIDTH * WIDTH
+        for first in range(0, groups, WIDTH):
+            yield from self.append_group(complete(waiting[first : first + WIDTH]))
+        self._levels[0] += waiting[groups:]
+        self.size += len(waiting) - groups
+
     def append_group(self, node: bytes) -> Iterator[Tile]:
         """Add 16 leaves by their common node, where the tree ends with a complete group."""
         self.size += WIDTH

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -43,6 +44,7 @@ def digest(content: bytes) -> bytes:
     return sha256(content).digest()[:8]
 
 
+@lru_cache(256)  # the same few times over and over within a transaction
 def iso(at: datetime) -> str:
     """A time as payloads spell it: UTC, in milliseconds where that is exact, as OpenProject prints its own."""
     return at.isoformat(timespec="microseconds" if at.microsecond % 1000 else "milliseconds").replace("+00:00", "Z")
@@ -53,12 +55,13 @@ def parse_iso(at: str) -> datetime:
     return datetime.fromisoformat(at)
 
 
+@lru_cache(256)
 def _us(at: str) -> int:
     return microseconds(datetime.fromisoformat(at))
 
 
 def _us_or_none(at: str | None) -> int | None:
-    return None if at is None else microseconds(datetime.fromisoformat(at))
+    return None if at is None else _us(at)
 
 
 @dataclass(frozen=True, slots=True)

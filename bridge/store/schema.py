@@ -173,7 +173,7 @@ tile = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False, comment="Position within the level, from 0"),
     Column("hashes", LargeBinary, nullable=False, comment="16 hashes of 32 bytes"),
     sqlite_with_rowid=False,
-    comment="Full tiles of the RFC 6962 tree over the entries, so that a proof reads little. Follow from the entries",
+    comment="Full tiles of the RFC 6962 tree over the entries, so that a proof reads little",
 )
 
 anchor = Table(

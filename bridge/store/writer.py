@@ -184,18 +184,21 @@ class Writer:
     def _hashed(self, at: int) -> list[Row]:
         drafts = self._drafts
         salts = self._salts(SALT * len(drafts))
-        chain, tree, tiles = self._chain, self.tree, self.projection.rows.setdefault(schema.tile, [])
+        chain = self._chain
         rows: list[Row] = []
+        leaves: list[bytes] = []
         for start, (seq, kind, work_package, payload, stands_for) in zip(
             range(0, len(salts), SALT), drafts, strict=True
         ):
             salt = salts[start : start + SALT]
             leaf = leaf_hash(seq, at, kind, work_package, commitment(salt, payload))
+            leaves.append(leaf)
             chain = link(chain, leaf)
-            for tile in tree.append(leaf):
-                tiles.append((tile.level, tile.number, tile.hashes))
             rows.append((seq, at, kind, work_package, payload.decode(), salt, None, chain, stands_for))
         self._chain = chain
+        tiles: list[Row] = [(tile.level, tile.number, tile.hashes) for tile in self.tree.extend(leaves)]
+        if tiles:
+            self.projection.rows[schema.tile] = tiles
         return rows
 
     def _load(self, connection: Connection) -> None:

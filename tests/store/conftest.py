@@ -6,6 +6,7 @@ import itertools
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ def postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL that lives as long as the tests (Debian's pg_virtualenv)."""
     if shutil.which("pg_virtualenv") is None:
         pytest.skip("pg_virtualenv is missing: apt-get install postgresql postgresql-common")
+    for _ in range(5):  # two at the same moment want the same port
+        with _server() as url:
+            if url is not None:
+                yield url
+                return
+    pytest.fail("pg_virtualenv does not start a server")
+
+
+@contextmanager
+def _server() -> Iterator[str | None]:
     script = "printenv PGUSER PGPASSWORD PGHOST PGPORT PGDATABASE; exec cat"
     with subprocess.Popen(
         ["pg_virtualenv", "-t", "-o", "fsync=off", "sh", "-c", script],
@@ -28,10 +39,8 @@ def postgresql() -> Iterator[str]:
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        user, password, host, port, database = (
-            line.strip() for line in itertools.islice((line for line in server.stdout if "cluster" not in line), 5)
-        )
-        yield f"postgresql://{user}:{password}@{host}:{port}/{database}"
+        said = [line.strip() for line in itertools.islice((each for each in server.stdout if "cluster" not in each), 5)]
+        yield "postgresql://{}:{}@{}:{}/{}".format(*said) if len(said) == 5 else None
         server.stdin.close()  # ends cat, and with it the server
         server.stdout.read()  # closed too early, it would end the script before the server
 
