@@ -16,6 +16,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,13 @@ import requests
 from bridge.domain.model import Mode, WorkPackageId
 from bridge.domain.policy import Policy, load
 from bridge.engine.cycle import Cycle, CycleReport, Options
-from bridge.errors import RetryLater
+from bridge.errors import BridgeError, RetryLater
 from bridge.openproject.client import Client
 from bridge.openproject.credentials import ApiKey
 from bridge.openproject.tracker import Tracker
 from bridge.simulator import Answer, Api, Clock, InProcess, Instance, Refusal, Ticket, seed
 from bridge.store.ledger import Ledger
-from tests.torture.oracle import INITIAL, WHO, Deed, Oracle, follow, printed
+from tests.torture.oracle import CLIENT, INITIAL, WHO, Deed, Oracle, follow, printed
 
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -42,8 +43,31 @@ MARKER = re.compile(r"<!-- bridge:(\S+) -->")
 FAMILIES = ("plain", "plain", "frantic", "organisation", "names", "faults", "limits", "everything", "everything")
 
 
+class Promise(StrEnum):
+    """What may never happen, as the figures call it."""
+
+    WRONG_REVERT = "wrong reverts"
+    OVERWRITTEN = "human edits overwritten"
+    LEFT_STANDING = "illegal moves left standing that could be proven"
+    NO_REASON = "illegal moves left standing without a reason in the ledger"
+    UNEXPLAINED = "reverts without an explanation"
+    DOUBLED = "explanations too many"
+    MISLEADING = "explanations that say something else"
+    LOST = "observations lost"
+    INVENTED = "observations doubled"
+    CRASH = "errors of the bridge"
+
+
 class Broken(AssertionError):
-    """A promise that did not hold, in a sentence."""
+    """A promise that did not hold, with a sentence."""
+
+    def __init__(self, promise: Promise, told: str) -> None:
+        super().__init__(promise, told)
+        self.promise = promise
+        self.told = told
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.told}"
 
 
 class Killed(BaseException):
@@ -241,7 +265,7 @@ class World:
         self._mode = Mode.ENFORCE
         self._limits = _NARROW if terms.family == "limits" else _ROOMY
         self._database = directory / f"world-{terms.seed}.db"
-        shutil.copyfile(_empty_ledger(directory), self._database)
+        shutil.copyfile(empty_ledger(directory), self._database)
         self._adapter = InProcess(Api(self.instance), version=terms.version, before=self._before, after=self._after)
         self._last_act: dict[int, tuple[datetime, int]] = {}
         """Ticket -> (when, who)."""
@@ -408,6 +432,8 @@ class World:
         except RetryLater as error:
             self._say(f"cycle gives up: {error}")
             self.tally.counts["cycles given up"] += 1
+        except BridgeError as error:
+            raise Broken(Promise.CRASH, f"{type(error).__name__}: {error}") from error
         except Killed:
             self.tally.counts["kills"] += 1
             self._say("killed")
@@ -772,6 +798,8 @@ class World:
         for id_, deed in self.oracle.fresh():
             if deed.own:
                 self._check_revert(id_, deed)
+            elif deed.party == CLIENT and follow((*self.oracle.deeds(id_), deed), self._since()).must_go_back:
+                self.tally.counts["illegal moves of clients"] += 1
         remarks = self.instance.remarks
         while self._remarks_taken < len(remarks):
             remark = remarks[self._remarks_taken]
@@ -796,32 +824,37 @@ class World:
         course = follow(self.oracle.deeds(id_), since)
         told = f"ticket {id_} was moved from {revert.origin} to {revert.target}"
         if self._mode is not Mode.ENFORCE:
-            raise Broken(f"{told}, though the bridge only observes")
+            raise Broken(Promise.WRONG_REVERT, f"{told}, though the bridge only observes")
         if self._enforcing_from is None or any(at < self._enforcing_from for at in since.values()):
-            raise Broken(f"{told}, and enforcement is said to have begun at {since}, before {self._enforcing_from}")
+            raise Broken(Promise.WRONG_REVERT, f"{told}: enforcement from {since}, really {self._enforcing_from}")
+        ticket = self.instance.tickets[id_]
+        before, after = ticket.journals[-2].state, ticket.journals[-1].state
+        if before._replace(status=after.status) != after:
+            raise Broken(Promise.OVERWRITTEN, f"{told}, and more than the status changed: {before} {after}")
         if not course.must_go_back:
-            raise Broken(f"{told}, though the last move was none to put back: {course}")
+            moved_on = any(deed in course.breaches for deed in self.oracle.deeds(id_)) or course.last is None
+            promise = Promise.OVERWRITTEN if moved_on else Promise.WRONG_REVERT
+            raise Broken(promise, f"{told}, though the last move was none to put back: {course}")
         if revert.target == course.legal:
             return
         close = set(course.legal_as_shown)
-        ticket = self.instance.tickets[id_]
         for deed in self.oracle.deeds(id_):
             if self.oracle.excuse(ticket, deed, since) is not None:
                 close.add(deed.target)
         if revert.target not in close:
-            raise Broken(f"{told}, though it belongs in {course.legal}: {course}")
+            raise Broken(Promise.WRONG_REVERT, f"{told}, though it belongs in {course.legal}: {course}")
         counts["put back as far as the activities told"] += 1
 
     def _check_explanation(self, id_: int, text: str) -> None:
         signs = MARKER.findall(text)
         if len(signs) != 1:
-            raise Broken(f"an explanation on ticket {id_} has {len(signs)} markers")
+            raise Broken(Promise.MISLEADING, f"an explanation on ticket {id_} has {len(signs)} markers")
         if signs[0] in self._markers:
-            raise Broken(f"ticket {id_} has two explanations of decision {signs[0]}")
+            raise Broken(Promise.DOUBLED, f"ticket {id_} has two explanations of decision {signs[0]}")
         self._markers[signs[0]] = id_
         self._pending_explanation[id_] -= 1
         if self._pending_explanation[id_] < 0:
-            raise Broken(f"ticket {id_} has an explanation of something that was not put back")
+            raise Broken(Promise.DOUBLED, f"ticket {id_} has an explanation of something that was not put back")
         self.tally.counts["explanations"] += 1
 
     def _check_what_stands(self, began: datetime, looked_at: set[int], report: CycleReport) -> None:
@@ -844,16 +877,18 @@ class World:
                 assert course.last is not None
                 self._excused(ticket, course.last, since, report)
             elif self._pending_explanation[id_] > 0:
-                raise Broken(f"ticket {id_} was put back and has no explanation")
+                raise Broken(Promise.UNEXPLAINED, f"ticket {id_} was put back and has no explanation")
 
     def _excused(self, ticket: Ticket, deed: Deed, since: Mapping[int, datetime], report: CycleReport) -> None:
         excuse = self._excuse(ticket, deed, since, report)
         told = f"{deed.party} {deed.person} moved ticket {ticket.id} from {deed.origin} to {deed.target} at {deed.at}"
         if excuse is None:
-            raise Broken(f"{told}, and it was not put back; the bridge says {self._reasons(ticket, deed)}")
+            raise Broken(
+                Promise.LEFT_STANDING, f"{told}, and it was not put back; the bridge says {self._reasons(ticket, deed)}"
+            )
         # Where nothing shows the move there is nothing to give a reason for; when enforcement began is in the ledger.
         if not excuse.startswith(("aggregation left no trace", "enforcement")) and not self._reasons(ticket, deed):
-            raise Broken(f"{told}; it was not put back because {excuse}, and the bridge gives no reason")
+            raise Broken(Promise.NO_REASON, f"{told}; it was not put back because {excuse}, and the bridge gives none")
         key = f"{ticket.id} {deed.activity} {deed.at}"
         if key not in self._excused_before:
             self._excused_before.add(key)
@@ -924,18 +959,20 @@ class World:
                 last = rest.pop(0)
                 self.tally.counts["observations"] += 1
             elif certain:
-                raise Broken(f"activity {key} was shown as {content} and that is not stored: {stored}")
+                raise Broken(Promise.LOST, f"activity {key} was shown as {content} and that is not stored: {stored}")
         if rest:
-            raise Broken(f"activity {key} is stored as {rest}, which was never shown or is there already")
+            raise Broken(Promise.INVENTED, f"activity {key} is stored as {rest}, never shown or there already")
 
     def _check_seen(
         self, ticket: Ticket, activity: int, updated_at: datetime, stored: Mapping[tuple[int, int], Sequence[Any]]
     ) -> None:
         revisions = stored.get((ticket.id, activity))
         if not revisions:
-            raise Broken(f"activity {activity} of ticket {ticket.id} was never seen")
+            raise Broken(Promise.LOST, f"activity {activity} of ticket {ticket.id} was never seen")
         if activity not in self._edited and datetime.fromisoformat(revisions[-1][0]) != updated_at:
-            raise Broken(f"activity {activity} of ticket {ticket.id} was not seen as it was at {updated_at}")
+            raise Broken(
+                Promise.LOST, f"activity {activity} of ticket {ticket.id} was not seen as it was at {updated_at}"
+            )
 
     # --- Small things -----------------------------------------------------------------------------------------------
 
@@ -965,8 +1002,8 @@ def _content(activity: Mapping[str, Any]) -> object:
 
 
 @lru_cache(maxsize=4)
-def _empty_ledger(directory: Path) -> Path:
-    """A database with its tables, to copy: making one takes longer than playing a world."""
+def empty_ledger(directory: Path) -> Path:
+    """A database with its tables, to copy, made once a directory: that takes longer than some worlds."""
     path = directory / "empty.db"
     if not path.exists():
         Ledger.open(f"sqlite:///{path}", now=lambda: START - timedelta(days=1)).close()

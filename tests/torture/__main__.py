@@ -1,0 +1,157 @@
+"""``./run torture``: seeded worlds in two processes for as long as told, then what held, in figures.
+
+A world that breaks a promise is shrunk a little and printed with the command that plays it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.torture.world import Broken, Promise, Tally, Terms, World, empty_ledger
+
+PROCESSES = 2
+SHRINKING = 60.0
+"""Seconds spent on making a broken world smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of one world."""
+
+    terms: Terms
+    tally: Tally
+    broken: tuple[Promise, str] | None
+
+
+def play(terms: Terms, directory: Path, without: frozenset[int] = frozenset(), *, trace: bool = False) -> Played:
+    """Play one world; whatever goes wrong in it is its result."""
+    world = World(terms, directory, trace=print if trace else None)
+    try:
+        world.play(without)
+    except Broken as broken:
+        return Played(terms, world.tally, (broken.promise, broken.told))
+    except Exception as error:  # noqa: BLE001 - an error nobody foresaw is what such worlds are for
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return Played(terms, world.tally, (Promise.CRASH, f"{error!r} in {where.filename}:{where.lineno}"))
+    return Played(terms, world.tally, None)
+
+
+def shrink(terms: Terms, directory: Path, promise: Promise) -> frozenset[int]:
+    """Steps that the world can do without and still breaks the same promise."""
+    without: frozenset[int] = frozenset()
+    until = time.monotonic() + SHRINKING
+    size = 16
+    while size and time.monotonic() < until:
+        steps = [step for step in range(-16, terms.steps) if step not in without]
+        for start in range(len(steps) - size, -1, -size):
+            fewer = without | frozenset(steps[start : start + size])
+            played = play(terms, directory, fewer)
+            if played.broken is not None and played.broken[0] is promise:
+                without = fewer
+            if time.monotonic() > until:
+                break
+        size //= 2
+    return without
+
+
+def worlds(seed: int, number: int | None, minutes: float, steps: int, directory: Path) -> Iterator[Played]:
+    """Play worlds of consecutive seeds until there were so many, or the time is over."""
+    until = time.monotonic() + minutes * 60
+    seeds = iter(range(seed, seed + number) if number is not None else range(seed, seed + 10**9))
+    empty_ledger(directory)
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        running: set[Future[Played]] = set()
+        while True:
+            while len(running) < 2 * PROCESSES and (number is not None or time.monotonic() < until):
+                following = next(seeds, None)
+                if following is None:
+                    break
+                running.add(pool.submit(play, Terms.of(following, steps), directory))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+
+
+def report(tally: Tally, broken: Counter[Promise], seconds: float) -> str:
+    """The figures."""
+    counts = tally.counts
+    rows = [
+        ("worlds", counts["worlds"]),
+        ("moves", counts["moves"]),
+        ("illegal moves of clients, enforced", counts["illegal moves of clients"]),
+        ("put back", counts["reverts"]),
+        ("  further than the truth, as aggregation hid a step", counts["put back as far as the activities told"]),
+        ("explained", counts["explanations"]),
+        ("observations stored", counts["observations"]),
+        ("races: people's edits between the gate's requests", counts["races"]),
+        ("cycles", counts["cycles"]),
+        ("requests lost", counts["requests lost"]),
+        ("answers lost", counts["answers lost"]),
+        ("processes killed at a request", counts["kills"]),
+        ("", None),
+        *((promise.value, broken[promise]) for promise in Promise),
+        ("", None),
+        ("illegal moves that stood after a cycle, with a reason", tally.excuses.total()),
+        *((f"  {reason}", number) for reason, number in tally.excuses.most_common()),
+        ("", None),
+        ("seconds", round(seconds)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join("" if number is None else f"{name:<{width}} {number:>9,}" for name, number in rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(prog="./run torture", description=__doc__)
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first world; the time by default")
+    parser.add_argument("--worlds", type=int, help="how many, whatever it takes")
+    parser.add_argument("--minutes", type=float, default=10, help="how long, unless --worlds is given (10)")
+    parser.add_argument("--steps", type=int, default=50, help="of a world (50)")
+    parser.add_argument("--without", default="", metavar="N,N…", help="steps to leave out, for one world")
+    parser.add_argument("--trace", action="store_true", help="tell everything that happens, for one world")
+    options = parser.parse_args(arguments)
+    memory = Path("/dev/shm")  # worlds live in memory where there is some
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        directory = Path(name)
+        if options.trace or options.without:
+            left_out = frozenset(int(step) for step in options.without.split(",") if step)
+            played = play(Terms.of(options.seed, options.steps), directory, left_out, trace=options.trace)
+            print(played.terms)
+            print("all promises hold" if played.broken is None else f"{played.broken[0]}: {played.broken[1]}")
+            return int(played.broken is not None)
+        return _many(options.seed, options.worlds, options.minutes, options.steps, directory)
+
+
+def _many(seed: int, number: int | None, minutes: float, steps: int, directory: Path) -> int:
+    tally = Tally()
+    broken: Counter[Promise] = Counter()
+    began = time.monotonic()
+    print(f"seeds from {seed}", file=sys.stderr)
+    for played in worlds(seed, number, minutes, steps, directory):
+        tally.add(played.tally)
+        if played.broken is not None:
+            promise, told = played.broken
+            broken[promise] += 1
+            print(f"\n{played.terms}\n  {promise}: {told}")
+            if sum(broken.values()) <= 3:  # shrinking takes time, and more of the same tells nothing new
+                without = ",".join(map(str, sorted(shrink(played.terms, directory, promise))))
+                print(f"  again: ./run torture --trace --seed {played.terms.seed} --steps {steps} --without={without}")
+            else:
+                print(f"  again: ./run torture --trace --seed {played.terms.seed} --steps {steps}")
+            sys.stdout.flush()
+    print(report(tally, broken, time.monotonic() - began))
+    return int(bool(broken))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
