@@ -4,17 +4,52 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from bridge import __version__
-from bridge.cli import audit, config, db, doctor, frame, init, policy, quick, rehearsal, report, service, web
+from bridge.cli import frame, quick
 from bridge.errors import EXIT_UNAVAILABLE, BridgeError
+
+COMMANDS = {
+    "run": "service:run",
+    "once": "service:once",
+    "status": "service:status",
+    "explain": "report:explain",
+    "pause": "service:pause",
+    "resume": "service:resume",
+    "init": "init:init",
+    "doctor": "doctor:doctor",
+    "demo": "rehearsal:demo",
+    "simulate": "rehearsal:simulate",
+    "web": "web:web",
+    "web-user": "web:web_user",
+    "report": "report:app",
+    "policy": "policy:app",
+    "config": "config:app",
+    "audit": "audit:app",
+    "db": "db:app",
+}
+"""Where each command or group of commands is. Only the one that is called is imported and built."""
+
+
+class Bridge(quick.Group):
+    """The program's commands, in the order of ``--help``; each is made when it is asked for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # only the names are read from here
+
+    def get_command(self, ctx: Any, cmd_name: str) -> quick.AnyCommand | None:  # noqa: ARG002 - click's own
+        """The command, imported now; None when there is none of that name."""
+        place = COMMANDS.get(cmd_name)
+        return None if place is None else quick.command(f"bridge.cli.{place}", cmd_name)
+
 
 # Plain help: rich's is prettier and twice as slow.
 app = typer.Typer(
-    cls=quick.Group,
+    cls=Bridge,
     help="Judges the status moves of an OpenProject against a written policy, and puts illegal ones back.",
     no_args_is_help=True,
     add_completion=False,
@@ -42,28 +77,6 @@ def options(
 ) -> None:
     """Options of every command."""
     context.obj = env_file
-
-
-for command in (
-    service.run,
-    service.once,
-    service.status,
-    report.explain,
-    service.pause,
-    service.resume,
-    init.init,
-    doctor.doctor,
-    rehearsal.demo,
-    rehearsal.simulate,
-    web.web,
-    web.web_user,
-):
-    app.command()(command)
-app.add_typer(report.app, name="report")
-app.add_typer(policy.app, name="policy")
-app.add_typer(config.app, name="config")
-app.add_typer(audit.app, name="audit")
-app.add_typer(db.app, name="db")
 
 
 def main() -> NoReturn:

@@ -7,10 +7,12 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, Union, get_args, get_origin
 
 import typer
+import typer.main
 from typer.core import TyperCommand, TyperGroup
 
 
@@ -53,6 +55,22 @@ class Group(TyperGroup):
         option = super().get_help_option(ctx)
         _hasten([option] if option is not None else [])
         return option
+
+
+AnyCommand = TyperCommand | TyperGroup
+
+
+def command(place: str, name: str) -> AnyCommand:
+    """The command or group at ``module:attribute``, a function or a ``typer.Typer``, ready to be called ``name``."""
+    module, _, attribute = place.partition(":")
+    found = getattr(import_module(module), attribute)
+    if not isinstance(found, typer.Typer):
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(name, cls=Command)(found)
+        found = alone
+    made: AnyCommand = typer.main.get_command(found)  # type: ignore[assignment]  # typer makes nothing else
+    made.name = name
+    return made
 
 
 def _hasten(parameters: list[Any]) -> None:
