@@ -183,6 +183,8 @@ class Cycle:
         """
         before = self._requests()
         hint = tuple(hint)
+        if self._options.mode is not Mode.ENFORCE:
+            self._stand_down()
         server = self._know_server()
         known = self._ledger.known() if self._snapshot_is_due() and not hint else None
         found = self._find(known, hint)
@@ -392,6 +394,13 @@ class Cycle:
             for rule, project in sorted(wanted if changed else wanted - running.keys()):
                 self._ledger.begin_enforcement(rule, project, begins)
         return self._ledger.enforcement()
+
+    def _stand_down(self) -> None:
+        """End all enforcement, even while the server does not answer: what happens from now on is only observed."""
+        now = self._server_now()
+        with self._ledger.batch():
+            for rule, project in self._ledger.enforcement():
+                self._ledger.end_enforcement(rule, project, now)
 
     def _note_policy(self, now: datetime) -> bool:
         """Whether this policy is another than the last one that was used here; written down if so."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 import requests
 
-from bridge.domain.model import WorkPackageId
+from bridge.domain.model import Mode, WorkPackageId
+from bridge.errors import RetryLater
 from bridge.simulator import Answer, Ticket
 from bridge.simulator.nouns import CustomField
 from bridge.store.ledger import Ledger
@@ -153,3 +155,23 @@ def test_every_move_that_words_alone_do_not_tell_is_in_the_ledger_with_that_reas
     told = {int(key.activity): (decision.verdict, bool(decision.reason)) for key, decision in decisions.items()}
     assert sorted(told) == [journal.id for journal in ticket.journals]
     assert ("undecided", False) not in told.values()
+
+
+def test_observing_ends_enforcement_even_while_the_server_is_down(desk: Open) -> None:
+    one = desk()
+    ticket = one.instance.create("ca", "client-alpha", "Entre-temps")
+    one.cycle(400)
+    one.stop()
+    one.mode = Mode.OBSERVE
+
+    def down(request: requests.PreparedRequest) -> None:
+        raise requests.ConnectionError(str(request.url))
+
+    with one.meanwhile(before=down), pytest.raises(RetryLater):
+        one.cycle()
+    one.instance.set_status("ca", ticket, "EN COURS")
+    one.stop()
+    one.mode = Mode.ENFORCE
+    one.cycle()
+    one.cycle()
+    assert one.untouched(ticket)
