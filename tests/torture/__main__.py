@@ -19,8 +19,10 @@ from pathlib import Path
 from tests.torture.world import Broken, Promise, Tally, Terms, World, empty_ledger
 
 PROCESSES = 2
+SHRUNK = 3
+"""Broken worlds that are made smaller: it takes time, and more of the same tell nothing new."""
 SHRINKING = 60.0
-"""Seconds spent on making a broken world smaller."""
+"""Seconds spent on each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,11 @@ class Played:
     broken: tuple[Promise, str] | None
 
 
-def play(terms: Terms, directory: Path, without: frozenset[int] = frozenset(), *, trace: bool = False) -> Played:
-    """Play one world; whatever goes wrong in it is its result."""
+def play(terms: Terms, directory: Path, only: frozenset[int] | None = None, *, trace: bool = False) -> Played:
+    """Play one world, or only some steps of it; whatever goes wrong in it is its result."""
     world = World(terms, directory, trace=print if trace else None)
     try:
-        world.play(without)
+        world.play(only)
     except Broken as broken:
         return Played(terms, world.tally, (broken.promise, broken.told))
     except Exception as error:  # noqa: BLE001 - an error nobody foresaw is what such worlds are for
@@ -46,21 +48,21 @@ def play(terms: Terms, directory: Path, without: frozenset[int] = frozenset(), *
 
 
 def shrink(terms: Terms, directory: Path, promise: Promise) -> frozenset[int]:
-    """Steps that the world can do without and still breaks the same promise."""
-    without: frozenset[int] = frozenset()
+    """Few steps with which the world still breaks the same promise."""
+    only = terms.all_steps
     until = time.monotonic() + SHRINKING
     size = 16
     while size and time.monotonic() < until:
-        steps = [step for step in range(-16, terms.steps) if step not in without]
+        steps = sorted(only)
         for start in range(len(steps) - size, -1, -size):
-            fewer = without | frozenset(steps[start : start + size])
+            fewer = only - frozenset(steps[start : start + size])
             played = play(terms, directory, fewer)
             if played.broken is not None and played.broken[0] is promise:
-                without = fewer
+                only = fewer
             if time.monotonic() > until:
                 break
         size //= 2
-    return without
+    return only
 
 
 def worlds(seed: int, number: int | None, minutes: float, steps: int, directory: Path) -> Iterator[Played]:
@@ -117,15 +119,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--worlds", type=int, help="how many, whatever it takes")
     parser.add_argument("--minutes", type=float, default=10, help="how long, unless --worlds is given (10)")
     parser.add_argument("--steps", type=int, default=50, help="of a world (50)")
-    parser.add_argument("--without", default="", metavar="N,N…", help="steps to leave out, for one world")
+    parser.add_argument("--only", metavar="N,N…", help="only these steps, for one world")
     parser.add_argument("--trace", action="store_true", help="tell everything that happens, for one world")
     options = parser.parse_args(arguments)
     memory = Path("/dev/shm")  # worlds live in memory where there is some
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         directory = Path(name)
-        if options.trace or options.without:
-            left_out = frozenset(int(step) for step in options.without.split(",") if step)
-            played = play(Terms.of(options.seed, options.steps), directory, left_out, trace=options.trace)
+        if options.trace or options.only is not None:
+            terms = Terms.of(options.seed, options.steps)
+            only = terms.all_steps if options.only is None else {int(n) for n in options.only.split(",") if n}
+            played = play(terms, directory, frozenset(only), trace=options.trace)
             print(played.terms)
             print("all promises hold" if played.broken is None else f"{played.broken[0]}: {played.broken[1]}")
             return int(played.broken is not None)
@@ -143,11 +146,10 @@ def _many(seed: int, number: int | None, minutes: float, steps: int, directory: 
             promise, told = played.broken
             broken[promise] += 1
             print(f"\n{played.terms}\n  {promise}: {told}")
-            if sum(broken.values()) <= 3:  # shrinking takes time, and more of the same tells nothing new
-                without = ",".join(map(str, sorted(shrink(played.terms, directory, promise))))
-                print(f"  again: ./run torture --trace --seed {played.terms.seed} --steps {steps} --without={without}")
-            else:
-                print(f"  again: ./run torture --trace --seed {played.terms.seed} --steps {steps}")
+            again = f"  again: ./run torture --trace --seed {played.terms.seed} --steps {steps}"
+            if sum(broken.values()) <= SHRUNK:
+                again += f" --only={','.join(map(str, sorted(shrink(played.terms, directory, promise))))}"
+            print(again)
             sys.stdout.flush()
     print(report(tally, broken, time.monotonic() - began))
     return int(bool(broken))

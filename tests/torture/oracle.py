@@ -220,13 +220,15 @@ class Oracle:
 
     def excuse(self, ticket: Ticket, deed: Deed, since: Mapping[int, datetime]) -> str | None:
         """Why the bridge cannot be sure that this deed, the ticket's last, is illegal; None when it can be."""
+        journals = ticket.journals
+        at = next((i for i, journal in enumerate(journals) if journal.id == deed.activity), None)
+        if at is None:
+            return "the activity is gone"
+        if deed.project not in since or printed(journals[at].created_at) < since[deed.project]:
+            return "enforcement began after the activity"
         unsure = self._unsure_of(ticket, deed)
         if unsure is not None:
             return unsure
-        journals = ticket.journals
-        at = next(i for i, journal in enumerate(journals) if journal.id == deed.activity)
-        if deed.project not in since or printed(journals[at].created_at) < since[deed.project]:
-            return "enforcement began after the activity"
         if self.chronicle.hidden.get(ticket.id, journals[at].created_at) > journals[at].created_at:
             return "the ticket was out of sight"
         if ticket.id in self.chronicle.refused:

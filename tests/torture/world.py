@@ -38,6 +38,8 @@ from tests.torture.oracle import CLIENT, INITIAL, WHO, Deed, Oracle, follow, pri
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 11, 24, 9, tzinfo=UTC)
 POLL = timedelta(seconds=60)
+HISTORY = 16
+"""Steps before the bridge comes."""
 STATUSES = tuple(WHO)
 MARKER = re.compile(r"<!-- bridge:(\S+) -->")
 FAMILIES = ("plain", "plain", "frantic", "organisation", "names", "faults", "limits", "everything", "everything")
@@ -104,6 +106,11 @@ class Terms:
             tells_date=dice.random() < 0.8,
             steps=steps,
         )
+
+    @property
+    def all_steps(self) -> frozenset[int]:
+        """Negative ones are from before the bridge."""
+        return frozenset(range(-HISTORY, self.steps))
 
     def __str__(self) -> str:
         return (
@@ -295,17 +302,16 @@ class World:
 
     # --- Playing ----------------------------------------------------------------------------------------------------
 
-    def play(self, without: frozenset[int] = frozenset()) -> Tally:
-        """All steps but those in ``without``, then quiet until everything must be settled. Raises Broken."""
+    def play(self, only: frozenset[int] | None = None) -> Tally:
+        """All steps, or only some, then quiet until everything must be settled. Raises Broken."""
+        steps = self.terms.all_steps if only is None else only
         random.seed(self.terms.seed)  # the client's pauses are jittered by the module's own dice
         try:
-            self._history(without)
+            self._history(steps)
             self._start()
             self._cycle()
             next_poll = self.clock()
-            for step in range(self.terms.steps):
-                if step in without:
-                    continue
+            for step in sorted(step for step in steps if step >= 0):
                 self._dice = random.Random(f"step {self.terms.seed} {step}")
                 self.clock.advance(self._gap())
                 self._act_by_weight(step)
@@ -323,12 +329,10 @@ class World:
         counts["moves"] += len(self.instance.moves)
         return self.tally
 
-    def _history(self, without: frozenset[int]) -> None:
+    def _history(self, steps: frozenset[int]) -> None:
         """What happened before the bridge came: judged, never acted upon."""
         self.clock.advance(1)  # nobody is a member since the very moment in which the first ticket is made
-        for step in range(-16, 0):
-            if step in without:
-                continue
+        for step in sorted(step for step in steps if step < 0):
             self._dice = random.Random(f"step {self.terms.seed} {step}")
             self.clock.advance(self._gap())
             self._create() if step % 2 == 0 else self._move()
@@ -481,13 +485,15 @@ class World:
         return replace(answer, headers={k: v for k, v in answer.headers.items() if k != "Date"})
 
     def _fail(self, what: str) -> None:
-        kind = self._dice.choice(("lost", "lost", "killed"))
+        kind = self._dice.choice(("lost", "lost", "killed", "outage"))
         self._say(f"    ! {what} {kind}")
         self.tally.counts[f"{what}s lost"] += 1
         if kind == "killed":
             self._faulted = "killed"
             raise Killed
-        self._faulted = self._faulted or "lost"
+        if kind == "outage":
+            self._outage()
+        self._faulted = self._faulted or kind
         raise requests.ConnectionError(f"the {what} is lost")
 
     def _notice(self, request: requests.PreparedRequest) -> None:
@@ -916,13 +922,13 @@ class World:
     def _reasons(self, ticket: Ticket, deed: Deed) -> list[str]:
         """What the ledger says about a change that the bridge did not act upon."""
         found = [
-            f"{verdict}: {reason}"
-            for verdict, reason in self._rows(
-                "SELECT verdict, reason FROM decision WHERE work_package = ? AND activity = ? AND current",
+            f"{verdict}: {reason or mode}"
+            for verdict, reason, mode in self._rows(
+                "SELECT verdict, reason, mode FROM decision WHERE work_package = ? AND activity = ? AND current",
                 ticket.id,
                 deed.activity,
             )
-            if reason
+            if reason or mode == "observe"
         ]
         found += [
             f"{state}: {detail}"
