@@ -1,0 +1,103 @@
+"""``bridge policy replay`` over a ledger that a bridge has written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import ROOT, Bridge
+from tests.engine.desk import Desk
+
+CEGAPE = ROOT / "config" / "cegape.yaml"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """One move that was put back, one that was reported, one rejection with its reason, and some that were right."""
+    desk = Desk(tmp_path)
+    desk.cycle(0)
+    desk.clock.advance(120)
+    steps = (
+        ("ca", "EN COURS"),  # put back
+        ("sup", "EN COURS"),
+        ("ca", "RESOLU"),  # reported: not tested yet
+    )
+    ticket = desk.instance.create("ca", "client-alpha", "Bulletin faux")
+    for who, status in steps:
+        desk.cycle(400)
+        desk.instance.set_status(who, ticket, status)
+    refused = desk.instance.create("ca", "client-alpha", "Hors sujet")
+    desk.cycle(400)
+    desk.instance.set_status("sup", refused, "REJETE")
+    desk.instance.comment("sup", refused, "Hors périmètre.")
+    desk.cycle(400)
+    desk.cycle(1200)
+    desk.stop()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BRIDGE_OPENPROJECT__URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("BRIDGE_OPENPROJECT__API_KEY", "unused")
+    monkeypatch.setenv("BRIDGE_POLICY", str(CEGAPE))
+    monkeypatch.setenv("BRIDGE_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("BRIDGE_STORE", desk.url)
+    return desk
+
+
+def changed(tmp_path: Path, *changes: tuple[str, str]) -> str:
+    text = CEGAPE.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "new.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_the_policy_that_decided_says_the_same_again(bridge: Bridge, ledger: Desk) -> None:
+    ran = bridge("policy", "replay", str(CEGAPE))
+    assert ran.code == 0, ran.out
+    told = json.loads(bridge("policy", "replay", "--json", str(CEGAPE)).out)
+    assert told["differences"] == []
+    assert told["before"] == told["now"]
+    assert (told["tickets"], told["now"]["put back"], told["now"]["reported"]) == (2, 1, 1)
+
+
+def test_what_a_stricter_policy_would_have_refused_is_told_by_person_and_ticket(
+    bridge: Bridge, ledger: Desk, tmp_path: Path
+) -> None:
+    strict = changed(
+        tmp_path, ("after: EN COURS DE TEST\n    mode: observe", "after: EN COURS DE TEST\n    mode: enforce")
+    )
+    ran = bridge("policy", "replay", strict)
+    assert ran.code == 1
+    assert "newly refused, or further: 1\n  by person: Agent Alpha 1\n  by rule: resolu-apres-test 1" in ran.out
+    (line,) = [line for line in ran.out.splitlines() if line.startswith("  #")]
+    assert line.endswith("Agent Alpha: EN COURS → RESOLU: reported → put back (resolu-apres-test)")
+
+
+def test_two_policies_are_compared_with_each_other(bridge: Bridge, ledger: Desk, tmp_path: Path) -> None:
+    mild = changed(tmp_path, ("only-by: cegape\n    mode: enforce", "only-by: cegape\n    mode: observe"))
+    told = json.loads(bridge("policy", "replay", mild, "--against", str(CEGAPE), "--json").out)
+    (one,) = told["differences"]
+    assert (one["from"], one["into"], one["before"], one["now"]) == ("NOUVEAU", "EN COURS", "put back", "reported")
+    assert one["rules"] == ["en-cours-par-cegape"]
+
+
+def test_a_policy_about_other_statuses_is_refused_with_all_of_them(bridge: Bridge, ledger: Desk) -> None:
+    ran = bridge("policy", "replay", str(ROOT / "config" / "examples" / "release.yaml"))
+    assert (ran.code, ran.out) == (2, "")
+    for status in ("Draft", "In review", "Approved", "Released", "Rejected", "Rolled back"):
+        assert status in ran.err
+
+
+def test_without_a_ledger_there_is_nothing_to_replay(
+    bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIDGE_OPENPROJECT__URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("BRIDGE_OPENPROJECT__API_KEY", "unused")
+    monkeypatch.setenv("BRIDGE_POLICY", str(CEGAPE))
+    monkeypatch.setenv("BRIDGE_STATE_DIR", str(tmp_path))
+    ran = bridge("policy", "replay", str(CEGAPE))
+    assert ran.code in (2, 3)
+    assert ran.err
