@@ -10,20 +10,19 @@ import contextlib
 import functools
 import os
 import sqlite3
-import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, zip_longest
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import orjson
 from cryptography.x509 import Certificate
 from sqlalchemy import Connection, Table, create_engine, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
 
 from bridge.store import checkpoint, merkle, schema, timestamp
 from bridge.store.chain import START
@@ -477,6 +476,7 @@ class _Check:
         for seq in self._erased:
             place = bisect_right(firsts, seq)
             if seq not in self._explained and not (place and seq <= lasts[place - 1]):
+                self._whole = False
                 self._find("erased", seq, f"the content of entry {seq} was erased, and no entry says why")
         if self._whole and self._anchor is not None and self._anchor not in self._anchors:
             self._find(
@@ -499,17 +499,16 @@ class _Check:
 
     def _compare_tables(self) -> None:
         """Derive every table again and compare row by row."""
-        with tempfile.TemporaryDirectory(prefix="bridge-audit-") as directory:
-            engine = create_engine(f"sqlite:///{Path(directory) / 'again.db'}")
-            try:
-                with engine.begin() as again:
-                    again.exec_driver_sql("PRAGMA synchronous=OFF")  # thrown away when done
-                    schema.metadata.create_all(again, tables=schema.PROJECTIONS)
-                    rebuild(self._connection, again)
-                    for table in schema.PROJECTIONS:
-                        self._compare_table(again, table)
-            finally:
-                engine.dispose()
+        # A database without a name: SQLite keeps it in memory and spills to a file of its own when it grows.
+        engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=StaticPool)
+        try:
+            with engine.begin() as again:
+                schema.metadata.create_all(again, tables=schema.PROJECTIONS, checkfirst=False)
+                rebuild(self._connection, again)
+                for table in schema.PROJECTIONS:
+                    self._compare_table(again, table)
+        finally:
+            engine.dispose()
 
     def _compare_table(self, again: Connection, table: Table) -> None:
         columns = [column.name for column in table.columns]

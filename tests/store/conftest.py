@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.databases import POSTGRESQL, databases
+from bridge.store.database import Database
+from tests.store.databases import POSTGRESQL, create, databases, on
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +47,24 @@ def _server() -> Iterator[str | None]:
         server.stdout.read()  # closed too early, it would end the script before the server
 
 
+@pytest.fixture(scope="session")
+def templates(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """A database with the bridge's tables to make others from: migrations take longer than most tests."""
+
+    @functools.cache
+    def template(kind: str) -> str:
+        if kind == "sqlite":
+            path = tmp_path_factory.mktemp("template") / "template.db"
+            Database(f"sqlite:///{path}").close()
+            return str(path)
+        server: str = request.getfixturevalue("postgresql")
+        create(server, "template_bridge")
+        Database(on(server, "template_bridge")).close()
+        return "template_bridge"
+
+    return template
+
+
 @pytest.fixture(params=["sqlite", POSTGRESQL])
 def kind(request: pytest.FixtureRequest) -> str:
     """Each database that the store runs on."""
@@ -52,13 +72,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Makes URLs of empty databases of the named kind."""
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Makes URLs of databases of the named kind, empty ones unless asked for tables."""
     with databases(request, tmp_path) as make:
         yield make
 
 
 @pytest.fixture
-def url(kind: str, fresh: Callable[[str], str]) -> str:
-    """The URL of an empty database."""
-    return fresh(kind)
+def url(kind: str, fresh: Callable[..., str]) -> str:
+    """The URL of a database with the bridge's tables and nothing in them."""
+    return fresh(kind, tables=True)

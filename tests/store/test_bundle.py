@@ -128,7 +128,7 @@ def test_another_key_does_not_do(proved: Proved, capsys: pytest.CaptureFixture[s
 
 
 def test_a_bundle_holds_after_redaction_and_retention(
-    fresh: Callable[[str], str], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fresh: Callable[..., str], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, clock, key, dice = fresh(kind), Clock(), SigningKey(Ed25519PrivateKey.generate()), random.Random(5)
     with Ledger.open(url, now=clock) as ledger:

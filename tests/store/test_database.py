@@ -63,7 +63,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.xdist_group("postgresql")
-def test_another_programs_tables_are_left_alone(fresh: Callable[[str], str]) -> None:
+def test_another_programs_tables_are_left_alone(fresh: Callable[..., str]) -> None:
     url = fresh("postgresql")
     with connected(url) as connection:
         connection.execute(text("CREATE TABLE entry (x integer)"))
@@ -81,8 +81,8 @@ def test_a_database_of_a_newer_bridge_is_refused(url: str) -> None:
         pass
 
 
-def test_a_reader_finds_no_ledger_where_there_is_none(url: str) -> None:
-    with pytest.raises(ConfigError, match="there is no ledger"), snapshot(url):
+def test_a_reader_finds_no_ledger_where_there_is_none(fresh: Callable[..., str], kind: str) -> None:
+    with pytest.raises(ConfigError, match="there is no ledger"), snapshot(fresh(kind)):
         pass
 
 
@@ -188,7 +188,7 @@ def test_a_read_only_place_is_named(tmp_path: Path) -> None:
 @pytest.mark.postgres
 @pytest.mark.xdist_group("postgresql")
 def test_a_lost_connection_is_made_again_with_its_lock(
-    fresh: Callable[[str], str], request: pytest.FixtureRequest
+    fresh: Callable[..., str], request: pytest.FixtureRequest
 ) -> None:
     url = fresh("postgresql")
     with opened(url) as ledger:

@@ -26,7 +26,8 @@ from tests.store.databases import connected
 from tests.store.lives import T0, Clock, live
 
 
-def test_the_migrations_make_exactly_the_tables_that_the_program_knows(url: str) -> None:
+def test_the_migrations_make_exactly_the_tables_that_the_program_knows(fresh: Callable[..., str], kind: str) -> None:
+    url = fresh(kind)
     with Ledger.open(url, now=Clock()):
         pass
     with connected(url) as connection:
@@ -80,7 +81,7 @@ RELEASED = sorted((Path(__file__).parent / "released").glob("*.sql"))
 
 @pytest.mark.parametrize("dump", RELEASED, ids=lambda each: each.stem)
 def test_every_released_schema_comes_forward_with_its_data_and_proofs(
-    dump: Path, fresh: Callable[[str], str], kind: str, tmp_path: Path
+    dump: Path, fresh: Callable[..., str], kind: str, tmp_path: Path
 ) -> None:
     old, url = tmp_path / "old.db", fresh(kind)
     with closing(sqlite3.connect(old)) as database:

@@ -43,7 +43,7 @@ def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
 
 @pytest.mark.parametrize("other", ["sqlite", POSTGRESQL])
 def test_a_ledger_moves_to_the_other_database_and_goes_on_there(
-    fresh: Callable[[str], str], kind: str, other: str, tmp_path: Path
+    fresh: Callable[..., str], kind: str, other: str, tmp_path: Path
 ) -> None:
     source, target = fresh(kind), fresh(other)
     lived(source, tmp_path / "seen")
@@ -56,7 +56,7 @@ def test_a_ledger_moves_to_the_other_database_and_goes_on_there(
 
 
 def test_a_ledger_moves_only_into_an_empty_database_and_not_while_it_is_written(
-    fresh: Callable[[str], str], kind: str, tmp_path: Path
+    fresh: Callable[..., str], kind: str, tmp_path: Path
 ) -> None:
     source, target = fresh(kind), fresh(kind)
     lived(source, tmp_path / "seen")
@@ -69,7 +69,7 @@ def test_a_ledger_moves_only_into_an_empty_database_and_not_while_it_is_written(
 
 
 def test_a_backup_is_one_file_that_comes_back_as_it_was(
-    url: str, fresh: Callable[[str], str], kind: str, tmp_path: Path
+    url: str, fresh: Callable[..., str], kind: str, tmp_path: Path
 ) -> None:
     size = lived(url, tmp_path / "seen")
     path = tmp_path / "backup.db"
