@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.domain.model import Mode, PartyName, RuleId, StatusName
-from bridge.domain.policy.judging import Policy
+from bridge.domain.policy.policy import Policy
 from bridge.domain.policy.rules import (
     PERSONS,
     After,

@@ -23,7 +23,8 @@ from bridge.domain.model import (
     Undecided,
     Verdict,
 )
-from bridge.domain.policy.judging import Policy, judge
+from bridge.domain.policy.judging import judge
+from bridge.domain.policy.policy import Policy
 from bridge.domain.policy.rules import PERSONS
 from bridge.domain.policy.shapes import (
     Choice,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from bridge.domain.model import Mode, StatusName
-from bridge.domain.policy.judging import Policy
+from bridge.domain.policy.policy import Policy
 from bridge.domain.policy.rules import (
     After,
     Exemption,

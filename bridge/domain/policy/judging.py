@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bridge.domain.model import (
     Allowed,
@@ -27,21 +27,21 @@ from bridge.domain.model import (
 )
 from bridge.domain.policy.facts import Unknown, satisfied
 from bridge.domain.policy.rules import (
-    PERSONS,
     After,
     Demand,
     Exemption,
     Filled,
-    Limits,
     NeedsComment,
     OnlyBy,
     OnlyInto,
     OtherPerson,
     Party,
-    Reminder,
     Rule,
     SamePerson,
 )
+
+if TYPE_CHECKING:
+    from bridge.domain.policy.policy import Policy
 
 Visited = frozenset[StatusName]
 
@@ -52,237 +52,64 @@ _PATH_STATES = 10_000
 """A search that large finds no end soon; giving up counts as a legal path, since doubt never acts."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Policy:
-    """Parties, statuses and rules of one file. Ask it through its methods and ``judge``."""
+class Table:
+    """The rules of one policy, made ready to judge, and what has been found of kinds of move so far."""
 
-    hash: str
-    """SHA-256 of the text, in hex."""
-    name: str
-    parties: tuple[Party, ...]
-    statuses: tuple[StatusName, ...]
-    initial: StatusName
-    closed: frozenset[StatusName]
-    rules: tuple[Rule, ...]
-    default_language: str = "fr"
-    languages: Mapping[str, str] = field(default_factory=dict)
-    """By project, where it is another than the default."""
-    guide_url: str = ""
-    appeal_word: str = "#contestation"
-    reminders: tuple[Reminder, ...] = ()
-    exemptions: tuple[Exemption, ...] = ()
-    limits: Limits = field(default_factory=Limits)
-
-    def party(self, name: PartyName) -> Party:
-        """The party of this name. Raises ``KeyError`` when there is none."""
-        return self._parties[name]
-
-    def party_of(self, role_names: Collection[str]) -> PartyName | None:
-        """The first party of the file that has one of these roles; None when none has."""
-        for party in self.parties:
-            if not party.roles.isdisjoint(role_names):
-                return party.name
-        return None
-
-    def reverts(self, party: PartyName) -> bool:
-        """Whether this party's illegal moves are put back under an enforced rule; else they are reported."""
-        return self._parties[party].reverted
-
-    def rule(self, rule: RuleId) -> Rule | None:
-        """The rule of this id; None when the policy has no such rule (any more)."""
-        return self._rules.get(rule)
-
-    def is_closed(self, status: StatusName) -> bool:
-        """Whether a ticket in this status is closed."""
-        return status in self.closed
-
-    def opens_again(self, origin: StatusName, target: StatusName) -> bool:
-        """Whether this move reopens a closed ticket; what the ticket has visited then begins anew."""
-        return origin in self.closed and target not in self.closed
-
-    def language(self, project: str) -> str:
-        """Language of the explanations in this project: ``fr`` or ``en``."""
-        return self.languages.get(project, self.default_language)
-
-    def legal_path(
-        self,
-        party: PartyName,
-        origin: StatusName | None,
-        target: StatusName,
-        visited: Visited,
-        *,
-        project: str = "",
-        type: str = "",
-        at: datetime | None = None,
-    ) -> bool:
-        """Whether one or more moves of this party lead there that no enforced rule objects to.
-
-        Needed for activities that were saved more than once and hide what was between (contract §4). Comments that
-        rules ask for on the way are taken as made.
-        """
-        if not self._knows(party, origin, target):
-            return False
-        scope = self._scope(project, type, at)
-        return self._reaches(scope, party, origin, target, self._hits(visited))
-
-    def alternatives(
-        self,
-        party: PartyName,
-        origin: StatusName | None,
-        visited: Visited,
-        *,
-        project: str = "",
-        type: str = "",
-        at: datetime | None = None,
-    ) -> tuple[StatusName, ...]:
-        """Where this party may go from here without any rule objecting, in the policy's order of statuses."""
-        if not self._knows(party, origin, self.initial):
-            return ()
-        return self._alternatives(self._scope(project, type, at), party, origin, self._hits(visited))
-
-    def broken(
-        self,
-        party: PartyName,
-        origin: StatusName | None,
-        target: StatusName,
-        visited: Visited,
-        *,
-        project: str = "",
-        type: str = "",
-        at: datetime | None = None,
-    ) -> tuple[tuple[tuple[Rule, Mode], ...], tuple[tuple[Rule, Mode], ...]]:
-        """The rules that object to such a move, the strictest first, and those that object or not by its facts.
-
-        Each with how far it goes. A ticket's own facts and a person's exemptions are not looked at.
-        """
-        found = self._objections((self._scope(project, type, at), party, origin, target, self._hits(visited)))
-        return tuple((one.rule, one.mode) for one in found.broken), tuple((one.rule, one.mode) for one in found.open)
-
-    @property
-    def distinguishes(self) -> bool:
-        """Whether projects, types, people, tickets or days make any difference."""
-        return self._scoped
-
-    def tells_apart(self, project: str, type: str, person: str, ticket: int, at: datetime) -> object:
-        """What of this some rule, mode or exemption distinguishes: equal values are judged alike."""
-        named = self._named
-        return (
-            self._began(at) if self._moments else None,
-            named.projects.get(project),
-            named.types.get(type),
-            named.people.get(person),
-            named.tickets.get(ticket),
-        )
-
-    def due_reminders(
-        self, status: StatusName, since: datetime, now: datetime, *, project: str = "", type: str = ""
-    ) -> tuple[Reminder, ...]:
-        """The reminders that a ticket calls for which has been in this status since then; each to be written once."""
-        return tuple(
-            reminder
-            for reminder in self.reminders
-            if reminder.mode is not Mode.OFF
-            and status in reminder.statuses
-            and now - since >= reminder.after
-            and (reminder.projects is None or project in reminder.projects)
-            and (reminder.types is None or type in reminder.types)
-        )
-
-    @cached_property
-    def asks_for(self) -> frozenset[str]:
-        """Which facts of ``Move`` some rule needs: ``type``, ``author``, ``assignee``, ``fields``, ``movers``.
-
-        A verdict that hangs on one that is not known is Undecided.
-        """
-        asked: set[str] = set()
-        for rule in self._judged_rules:
-            asked |= {"type"} if rule.types is not None else set()
-            asked |= {"fields"} if rule.fields or isinstance(rule.demand, Filled) else set()
-            match rule.demand:
-                case OtherPerson(refs) | SamePerson(refs):
-                    asked |= {ref if ref in PERSONS else "movers" for ref in refs}
-                case _:
-                    pass
-        return frozenset(asked)
-
-    # --- Ready to judge: derived from the fields above, kept, and no part of the value ---
-
-    @cached_property
-    def _parties(self) -> dict[PartyName, Party]:
-        return {party.name: party for party in self.parties}
-
-    @cached_property
-    def _rules(self) -> dict[RuleId, Rule]:
-        return {rule.id: rule for rule in self.rules}
-
-    @cached_property
-    def _known_statuses(self) -> frozenset[StatusName]:
-        return frozenset(self.statuses)
-
-    @cached_property
-    def _settled(self) -> dict[_Key, Verdict]:
-        """The verdicts found so far on kinds of move where nothing but the kind matters."""
-        return {}
-
-    @cached_property
-    def _open(self) -> dict[_Key, _Outcome]:
-        """What was found so far on kinds of move where a verdict depends on facts as well."""
-        return {}
-
-    @cached_property
-    def _objecting(self) -> dict[_Kind, _Objecting]:
-        return {}
-
-    @cached_property
-    def _judged_rules(self) -> tuple[Rule, ...]:
-        """Those that are not off everywhere."""
-        return tuple(
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.parties: dict[PartyName, Party] = {party.name: party for party in policy.parties}
+        self.statuses = frozenset(policy.statuses)
+        self.rules = tuple(
             rule
-            for rule in self.rules
+            for rule in policy.rules
             if rule.mode is not Mode.OFF or any(exception.mode is not Mode.OFF for exception in rule.mode_for)
         )
+        """Those that are not off everywhere."""
+        self.settled: dict[_Key, Verdict] = {}
+        """Verdicts on kinds of move where nothing but the kind matters."""
+        self.open: dict[_Key, Outcome] = {}
+        """What is known of kinds of move where a verdict depends on facts as well."""
+        self._objecting: dict[Kind, Objecting] = {}
+        self._rules_into = self._by_target()
+        asked = dict.fromkeys(rule.demand.statuses for rule in policy.rules if isinstance(rule.demand, After))
+        self._after: dict[Visited, int] = {statuses: 1 << number for number, statuses in enumerate(asked)}
+        """One bit for each distinct set of statuses that an order rule asks for."""
+        self._bits = {
+            status: sum(bit for statuses, bit in self._after.items() if status in statuses)
+            for status in policy.statuses
+        }
+        """Which of those sets are met by having been in a status."""
+        self.moments = self._turning_points()
+        self.named = self._told_apart()
+        named = self.named
+        self.scoped = bool(named.projects or named.types or named.people or named.tickets or self.moments)
+        """Whether anything beside party and statuses makes a difference to what the look-up finds."""
 
-    @cached_property
-    def _rules_into(self) -> dict[StatusName, tuple[tuple[int, Rule], ...]]:
+    def _by_target(self) -> dict[StatusName, tuple[tuple[int, Rule], ...]]:
         """The rules that may look at a move into each status, numbered in file order."""
-        by_status: dict[StatusName, list[tuple[int, Rule]]] = {status: [] for status in self.statuses}
-        for number, rule in enumerate(self._judged_rules):
-            for status in rule.into or self.statuses:
+        by_status: dict[StatusName, list[tuple[int, Rule]]] = {status: [] for status in self.policy.statuses}
+        for number, rule in enumerate(self.rules):
+            for status in rule.into or self.policy.statuses:
                 by_status[status].append((number, rule))
         return {status: tuple(rules) for status, rules in by_status.items()}
 
-    @cached_property
-    def _after(self) -> dict[Visited, int]:
-        """One bit for each distinct set of statuses that an order rule asks for."""
-        asked = dict.fromkeys(rule.demand.statuses for rule in self.rules if isinstance(rule.demand, After))
-        return {statuses: 1 << number for number, statuses in enumerate(asked)}
-
-    @cached_property
-    def _bits(self) -> dict[StatusName, int]:
-        """Which of those sets are met by having been in a status."""
-        return {
-            status: sum(bit for statuses, bit in self._after.items() if status in statuses) for status in self.statuses
-        }
-
-    @cached_property
-    def _moments(self) -> tuple[datetime, ...]:
+    def _turning_points(self) -> tuple[datetime, ...]:
         """Where a mode or an exemption begins or ends; between two of them nothing changes."""
-        moments = {exemption.until for exemption in self.exemptions}
-        for rule in self.rules:
+        moments = {exemption.until for exemption in self.policy.exemptions}
+        for rule in self.policy.rules:
             for exception in rule.mode_for:
                 moments |= {moment for moment in (exception.since, exception.until) if moment is not None}
         return tuple(sorted(moments))
 
-    @cached_property
-    def _named(self) -> _Named:
+    def _told_apart(self) -> _Named:
         projects, types = set[str](), set[str]()
         people, tickets = set[str](), set[int]()
-        for rule in self.rules:
+        for rule in self.policy.rules:
             projects |= rule.projects or set()
             types |= rule.types or set()
             for exception in rule.mode_for:
                 projects |= exception.projects or set()
-        for exemption in self.exemptions:
+        for exemption in self.policy.exemptions:
             projects |= exemption.projects or set()
             people |= exemption.people or set()
             tickets |= exemption.tickets or set()
@@ -293,50 +120,42 @@ class Policy:
             {number: number for number in tickets},
         )
 
-    @cached_property
-    def _scoped(self) -> bool:
-        """Whether anything beside party and statuses makes a difference to what the look-up finds."""
-        named = self._named
-        return bool(named.projects or named.types or named.people or named.tickets or self._moments)
-
-    def _began(self, at: datetime) -> datetime | None:
+    def began(self, at: datetime) -> datetime | None:
         """The last moment before this at which a mode or an exemption began or ended."""
-        began = bisect_right(self._moments, at)
-        return self._moments[began - 1] if began else None
+        began = bisect_right(self.moments, at)
+        return self.moments[began - 1] if began else None
 
-    def _scope_of(self, move: Move) -> _Scope:
-        named = self._named
+    def scope(self, project: str, type_: str, at: datetime | None, person: str = "", ticket: int = 0) -> Scope:
+        """These facts, reduced to what the policy tells apart. ``at`` None: before all time."""
+        named = self.named
         return (
-            self._began(move.at) if self._moments else None,
-            named.projects.get(move.project),
-            named.types.get(move.type),
-            named.people.get(move.person),
-            named.tickets.get(move.ticket),
+            self.began(at) if at is not None and self.moments else None,
+            named.projects.get(project),
+            named.types.get(type_),
+            named.people.get(person),
+            named.tickets.get(ticket),
         )
 
-    def _scope(self, project: str, type_: str, at: datetime | None) -> _Scope:
-        named = self._named
-        epoch = self._began(at) if at is not None and self._moments else None
-        return epoch, named.projects.get(project), named.types.get(type_), None, None
-
-    def _hits(self, visited: Visited) -> int:
+    def hits(self, visited: Visited) -> int:
+        """The bits of what these statuses meet."""
         hits = 0
         for status in visited:
             hits |= self._bits.get(status, 0)
         return hits
 
-    def _knows(self, party: PartyName, origin: StatusName | None, target: StatusName) -> bool:
-        known = self._known_statuses
-        return party in self._parties and target in known and (origin is None or origin in known)
+    def knows(self, party: PartyName, origin: StatusName | None, target: StatusName) -> bool:
+        """Whether the policy says anything about them."""
+        known = self.statuses
+        return party in self.parties and target in known and (origin is None or origin in known)
 
-    def _objections(self, kind: _Kind) -> _Objecting:
+    def objections(self, kind: Kind) -> Objecting:
         """The rules that this kind of move breaks, and those that depend on its facts."""
         known = self._objecting.get(kind)
         if known is None:
             known = self._objecting[kind] = self._seek(kind)
         return known
 
-    def _seek(self, kind: _Kind) -> _Objecting:
+    def _seek(self, kind: Kind) -> Objecting:
         scope, party, origin, target, hits = kind
         broken: list[_Broken] = []
         open_: list[_Broken] = []
@@ -349,7 +168,7 @@ class Policy:
             if met:
                 continue
             exemption = self._exemption(rule.id, scope)
-            lenient = mode is not Mode.ENFORCE or not self._parties[party].reverted
+            lenient = mode is not Mode.ENFORCE or not self.parties[party].reverted
             one = _Broken(lenient, number, rule, exemption.id if exemption else None)
             if met is None or rule.fields or (rule.types is not None and scope[2] == ""):
                 open_.append(one)
@@ -357,7 +176,7 @@ class Policy:
                 exempted.append(one.exemption)
             else:
                 broken.append(one)
-        return _Objecting(tuple(sorted(broken, key=_rank)), tuple(open_), exempted[0] if exempted else None)
+        return Objecting(tuple(sorted(broken, key=_rank)), tuple(open_), exempted[0] if exempted else None)
 
     def _meets(self, demand: Demand, party: PartyName, target: StatusName, hits: int) -> bool | None:
         """Whether the move does what is asked; None when its kind does not tell."""
@@ -372,12 +191,12 @@ class Policy:
                 return None
 
     def _looks_at(
-        self, rule: Rule, party: PartyName, origin: StatusName | None, target: StatusName, scope: _Scope
+        self, rule: Rule, party: PartyName, origin: StatusName | None, target: StatusName, scope: Scope
     ) -> bool:
         _, project, type_, _, _ = scope
         if origin is None:
             # A creation in the initial status is OpenProject's doing and no move by hand.
-            if not rule.creation and (target == self.initial or rule.origin is not None):
+            if not rule.creation and (target == self.policy.initial or rule.origin is not None):
                 return False
         elif rule.creation or (rule.origin is not None and origin not in rule.origin):
             return False
@@ -387,9 +206,9 @@ class Policy:
             and (rule.types is None or type_ in rule.types or type_ == "")
         )
 
-    def _exemption(self, rule: RuleId, scope: _Scope) -> Exemption | None:
+    def _exemption(self, rule: RuleId, scope: Scope) -> Exemption | None:
         at, project, _, person, ticket = scope
-        for exemption in self.exemptions:
+        for exemption in self.policy.exemptions:
             if (
                 (at is None or at < exemption.until)
                 and (exemption.rules is None or rule in exemption.rules)
@@ -400,54 +219,55 @@ class Policy:
                 return exemption
         return None
 
-    def _alternatives(
-        self, scope: _Scope, party: PartyName, origin: StatusName | None, hits: int
+    def alternatives(
+        self, scope: Scope, party: PartyName, origin: StatusName | None, hits: int
     ) -> tuple[StatusName, ...]:
+        """Where no rule objects, in the order of the policy."""
         return tuple(
             status
-            for status in self.statuses
-            if status != origin and not self._objections((scope, party, origin, status, hits)).broken
+            for status in self.policy.statuses
+            if status != origin and not self.objections((scope, party, origin, status, hits)).broken
         )
 
     def _parties_allowed(
-        self, scope: _Scope, origin: StatusName | None, target: StatusName, hits: int
+        self, scope: Scope, origin: StatusName | None, target: StatusName, hits: int
     ) -> tuple[PartyName, ...]:
         return tuple(
             party.name
-            for party in self.parties
-            if not self._objections((scope, party.name, origin, target, hits)).broken
+            for party in self.policy.parties
+            if not self.objections((scope, party.name, origin, target, hits)).broken
         )
 
-    def _reaches(
-        self, scope: _Scope, party: PartyName, origin: StatusName | None, target: StatusName, hits: int
-    ) -> bool:
+    def reaches(self, scope: Scope, party: PartyName, origin: StatusName | None, target: StatusName, hits: int) -> bool:
+        """Whether one or more moves lead there, each without an enforced objection."""
         seen: set[tuple[StatusName, int]] = set()
         queue: deque[tuple[StatusName | None, int]] = deque([(origin, hits)])
         while queue and len(seen) < _PATH_STATES:
             here, met = queue.popleft()
-            for status in self.statuses:
-                broken = self._objections((scope, party, here, status, met)).broken
+            for status in self.policy.statuses:
+                broken = self.objections((scope, party, here, status, met)).broken
                 if status == here or (broken and not broken[0].lenient):
                     continue
                 if status == target:
                     return True
                 bits = self._bits[status]
-                there = (status, bits if here is None or self.opens_again(here, status) else met | bits)
+                there = (status, bits if here is None or self.policy.opens_again(here, status) else met | bits)
                 if there not in seen:
                     seen.add(there)
                     queue.append(there)
         return bool(queue)
 
-    def _weigh(self, kind: _Kind) -> _Outcome:
+    def weigh(self, kind: Kind) -> Outcome:
+        """What can be said of this kind of move, with the words of its objections."""
         scope, party, origin, target, hits = kind
-        objecting = self._objections(kind)
+        objecting = self.objections(kind)
         allowed = self._parties_allowed(scope, origin, target, hits)
-        return _Outcome(
+        return Outcome(
             tuple((one, one.objection(allowed)) for one in objecting.broken),
             tuple((one, one.objection(allowed)) for one in objecting.open),
             objecting.exemption,
-            self._alternatives(scope, party, origin, hits),
-            reopens=origin is not None and self.opens_again(origin, target),
+            self.alternatives(scope, party, origin, hits),
+            reopens=origin is not None and self.policy.opens_again(origin, target),
         )
 
 
@@ -458,15 +278,16 @@ def judge(move: Move, policy: Policy) -> Verdict:
     ``Illegal.review_at`` tell when a rule that gives a person time must be asked again. What several moves saved as one
     may hide (``maybe_merged``) is not looked at here: see ``Policy.legal_path``.
     """
+    table = policy.table
     key: _Key
-    if policy._scoped:
-        named = policy._named
+    if table.scoped:
+        named = table.named
         key = (
             move.party,
             move.origin,
             move.target,
             move.visited,
-            policy._began(move.at) if policy._moments else None,
+            table.began(move.at) if table.moments else None,
             named.projects.get(move.project),
             named.types.get(move.type),
             named.people.get(move.person),
@@ -474,39 +295,39 @@ def judge(move: Move, policy: Policy) -> Verdict:
         )
     else:
         key = (move.party, move.origin, move.target, move.visited)
-    verdict = policy._settled.get(key)
+    verdict = table.settled.get(key)
     if verdict is not None:
         return verdict
-    outcome = policy._open.get(key)
-    return outcome.verdict(move) if outcome is not None else _settle(move, key, policy)
+    outcome = table.open.get(key)
+    return outcome.verdict(move) if outcome is not None else _settle(move, key, table)
 
 
-def _settle(move: Move, key: _Key, policy: Policy) -> Verdict:
+def _settle(move: Move, key: _Key, table: Table) -> Verdict:
     """Seek what the look-ups lacked, and keep it for the next move of this kind."""
-    if not policy._knows(move.party, move.origin, move.target):
-        unknown = [name for name in (move.origin, move.target) if name and name not in policy._known_statuses]
+    if not table.knows(move.party, move.origin, move.target):
+        unknown = [name for name in (move.origin, move.target) if name and name not in table.statuses]
         return Undecided(f"the policy knows no {f'status {unknown[0]!r}' if unknown else f'party {move.party!r}'}")
     if move.origin == move.target:
         return Allowed("no change of status")
-    scope = policy._scope_of(move)
-    outcome = policy._weigh((scope, move.party, move.origin, move.target, policy._hits(move.visited)))
-    if len(policy._settled) + len(policy._open) >= _KEPT_KINDS:
-        policy._settled.clear()
-        policy._open.clear()
+    scope = table.scope(move.project, move.type, move.at, move.person, move.ticket)
+    outcome = table.weigh((scope, move.party, move.origin, move.target, table.hits(move.visited)))
+    if len(table.settled) + len(table.open) >= _KEPT_KINDS:
+        table.settled.clear()
+        table.open.clear()
     verdict = outcome.verdict(move)
     if outcome.open:
-        policy._open[key] = outcome
+        table.open[key] = outcome
     else:
-        policy._settled[key] = verdict
+        table.settled[key] = verdict
     return verdict
 
 
 # --- Internal shapes: bare, because what dataclass would add to them costs every start 10 ms --------------------------
 
-_Scope = tuple[datetime | None, str | None, str | None, str | None, int | None]
+Scope = tuple[datetime | None, str | None, str | None, str | None, int | None]
 """Epoch, project, type, person and ticket of a move, each None where it is none that the policy names. A type that the
 caller does not know is the empty text."""
-_Kind = tuple[_Scope, PartyName, StatusName | None, StatusName, int]
+Kind = tuple[Scope, PartyName, StatusName | None, StatusName, int]
 _Key = tuple[object, ...]
 """Party, origin, target and visited statuses, and then the scope where the policy has any."""
 
@@ -543,7 +364,9 @@ def _rank(broken: _Broken) -> tuple[bool, int]:
 
 
 @dataclass(eq=False, repr=False)
-class _Objecting:
+class Objecting:
+    """The rules that have something to say to a kind of move."""
+
     broken: tuple[_Broken, ...]
     open: tuple[_Broken, ...]
     """Rules that object or not by the facts of the move."""
@@ -552,7 +375,7 @@ class _Objecting:
 
 
 @dataclass(eq=False, repr=False)
-class _Outcome:
+class Outcome:
     """What can be said of a kind of move before its facts are looked at."""
 
     broken: tuple[tuple[_Broken, Objection], ...]
@@ -564,6 +387,7 @@ class _Outcome:
     """The verdicts found so far, by which of the open rules object."""
 
     def verdict(self, move: Move) -> Verdict:
+        """The verdict on a move of this kind, by its facts."""
         objecting = 0
         review_at: datetime | None = None
         unknown: Unknown | None = None

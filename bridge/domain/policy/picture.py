@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
 
 from bridge.domain.model import PartyName, RuleId, StatusName
-from bridge.domain.policy.judging import Policy
+from bridge.domain.policy.policy import Policy
 from bridge.domain.policy.rules import Party, Rule
 from bridge.domain.policy.survey import Answer, Pair, Survey, way
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from bridge.domain.model import Mode, PartyName, RuleId, StatusName
 from bridge.domain.policy.contradictions import Placed, complain_of_contradictions
-from bridge.domain.policy.judging import Policy
+from bridge.domain.policy.policy import Policy
 from bridge.domain.policy.rules import (
     LANGUAGES,
     PERSONS,

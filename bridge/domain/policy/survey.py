@@ -9,7 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from bridge.domain.model import Mode, PartyName, RuleId, StatusName
-from bridge.domain.policy.judging import Policy, Visited
+from bridge.domain.policy.judging import Visited
+from bridge.domain.policy.policy import Policy
 from bridge.domain.policy.rules import After, Rule
 
 
