@@ -15,11 +15,25 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bridge.domain.model import WorkPackageId
+from bridge.domain.model import (
+    ActivityId,
+    Allowed,
+    ChangeKey,
+    Kind,
+    Listed,
+    PartyName,
+    ProjectId,
+    StatusChange,
+    StatusId,
+    StatusName,
+    TypeId,
+    UserId,
+    WorkPackageId,
+)
 from bridge.store.audit import verify
 from bridge.store.checkpoint import SigningKey
 from bridge.store.database import snapshot
-from bridge.store.ledger import Ledger
+from bridge.store.ledger import Decision, Ledger, TicketReading
 from bridge.store.record import stored_tree
 from bridge.store.schema import EntryKind
 from bridge.store.seal import seal
@@ -177,6 +191,56 @@ def beside_peers(directory: Path) -> None:
     show("bytes an event, with all indexes", sizes, "B ")
 
 
+def synchronised(directory: Path, tickets: int = 4_000) -> None:
+    """What a first synchronisation writes: per ticket its listing, three activities as received, three decisions."""
+    path = directory / "synchronised.db"
+    fields = ("Statut", "Type", "Sujet", "Auteur")
+    lines = [[f"{field} mis à Valeur", f"<strong>{field}</strong> mis à <i>Valeur</i>"] for field in fields]
+    batches = []
+    old, new = StatusId(1), StatusId(2)
+    for first in range(0, tickets, 200):
+        readings, decisions = [], []
+        for ticket in map(WorkPackageId, range(first + 1, first + 201)):
+            activities = []
+            for number in range(3):
+                id_ = ActivityId(3 * ticket + number)
+                received = {
+                    "_type": "Activity", "id": id_, "version": number + 1, "workPackage": ticket, "user": 59,
+                    "createdAt": "2026-11-24T09:00:00.000Z", "updatedAt": "2026-11-24T09:00:00.000Z", "comment": "",
+                    "details": lines if number == 0 else lines[:1], "internal": False,
+                }  # fmt: skip
+                activities.append((int(id_), "2026-11-24T09:00:00.000Z", received))
+                change = StatusChange(ChangeKey(id_, 0), Kind.MOVE, old, new, UserId(59), AT, AT, maybe_merged=False)
+                decisions.append(
+                    Decision(
+                        work_package=ticket, project=ProjectId(11), change=change, verdict=Allowed(), at=AT,
+                        party=PartyName("client"), policy_hash="a policy", origin=StatusName("NOUVEAU"),
+                        target=StatusName("EN COURS"), type="Anomalie",
+                    )
+                )  # fmt: skip
+            readings.append(TicketReading(Listed(ticket, ProjectId(11), new, TypeId(1)), activities))
+        batches.append((readings, decisions))
+    with Ledger.open(f"sqlite:///{path}", now=lambda: datetime.now(UTC)) as ledger:
+        start = time.process_time()
+        for readings, decisions in batches:
+            with ledger.batch():
+                ledger.observe(readings, at=AT)
+                for place in range(0, len(decisions), 3):
+                    ledger.decide(decisions[place : place + 3])
+        taken = time.process_time() - start
+        entries = ledger.writer.size
+        start = time.perf_counter()
+        ledger.known()
+        known = time.perf_counter() - start
+    size = path.stat().st_size
+    print(f"a first synchronisation of {tickets:,} tickets, {entries / tickets:.0f} entries each")
+    print(
+        f"  {1000 * taken / tickets:.2f} ms of CPU and {size / tickets / 1024:.1f} KiB a ticket, "
+        f"{size / entries:.0f} bytes an entry"
+    )
+    print(f"  all tickets read back in {1000 * known:.0f} ms")
+
+
 def at_scale(directory: Path, entries: int) -> None:
     path = directory / "million.db"
     url = f"sqlite:///{path}"
@@ -209,6 +273,7 @@ def main() -> None:
     entries = int(sys.argv[-1]) if sys.argv[-1].isdecimal() else 1_000_000
     with tempfile.TemporaryDirectory(prefix="bench-ledger-") as name:
         beside_peers(Path(name))
+        synchronised(Path(name))
         at_scale(Path(name), entries)
 
 
