@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,13 @@ BUSY_TIMEOUT = 15
 """Seconds to wait for a reader that checkpoints or a backup that begins; longer is a fault to report."""
 
 _WRITER = crc32(b"bridge-writer") & 0x7FFFFFFF
+_REFUSED = re.compile(
+    r"FATAL.*(password authentication failed|does not exist|no pg_hba|authentification|n'existe pas|aucune entrée)",
+    re.S,
+)
+"""A server that answers but lets nobody in: libpq gives no code for it, and both languages that are met here are known.
+Any other refusal (starting up, too many clients) passes."""
+
 _MIGRATIONS = "bridge.store:migrations"
 
 
@@ -91,6 +99,8 @@ def _translate(error: DBAPIError, where: str) -> BridgeError:
         return Stop(f"{where} is read-only: connect to the primary server")
     if state in ("28000", "28P01", "3D000", "42501", "3F000"):
         return ConfigError(f"{where}: {said}")
+    if not state and _REFUSED.search(said):
+        return ConfigError(f"{where}: {said}: check the user, the password and the name of the database")
     if error.connection_invalidated or state[:2] in ("", "08", "57", "53", "40", "55"):
         return RetryLater(f"{where} does not answer: {said}")
     return Stop(f"{where}: {said}")

@@ -204,13 +204,13 @@ class Ledger:
         query = select(ticket.work_package, ticket.status, ticket.project, ticket.vanished, ticket.synced)
         shared: dict[tuple[object, ...], KnownTicket] = {}  # most tickets look like many others
         known: dict[WorkPackageId, KnownTicket] = {}
-        for row in self.writer.read(query):
-            work_package, *rest = row
-            key = tuple(rest)
-            value = shared.get(key)
-            if value is None:
-                value = shared[key] = KnownTicket(*key)
-            known[work_package] = value
+        with self.batch():
+            for work_package, *rest in self.writer.stream(query):
+                key = tuple(rest)
+                value = shared.get(key)
+                if value is None:
+                    value = shared[key] = KnownTicket(*key)
+                known[work_package] = value
         return known
 
     def ticket(self, work_package: WorkPackageId) -> Listed | None:

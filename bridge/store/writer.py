@@ -148,6 +148,12 @@ class Writer:
                 self._broken = error
                 raise
 
+    def stream(self, query: Select[Any]) -> Iterator[Any]:
+        """Rows one after the other, for results that are large. Within a transaction, to its end."""
+        self.flush()
+        with contextlib.closing(self.database.connection.execute(query.execution_options(yield_per=10_000))) as rows:
+            yield from rows
+
     def execute(self, statement: Executable) -> None:
         """A statement that is no entry."""
         self.flush()

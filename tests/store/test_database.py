@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from bridge.domain.model import UserId
 from bridge.errors import ConfigError, RetryLater, Stop
@@ -40,6 +40,16 @@ def test_a_url_that_cannot_be_used_is_refused_in_words(url: str, words: str) -> 
     with pytest.raises((ConfigError, RetryLater), match=words) as raised:
         opened(url)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgresql")
+def test_a_server_that_lets_nobody_in_is_an_operators_mistake(postgresql: str) -> None:
+    server = make_url(postgresql)
+    for wrong in (server.set(password="secret"), server.set(database="nowhere"), server.set(username="nobody")):
+        with pytest.raises(ConfigError, match="check the user, the password") as raised:
+            opened(wrong.render_as_string(hide_password=False))
+        assert "secret" not in str(raised.value)
 
 
 def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
