@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Sequence
 
 from bridge.errors import ConfigError
+from bridge.reports.cells import clipped, harmless
 from bridge.reports.definitions.ages import open_at, waits_on
 from bridge.reports.definitions.attributes import attributes
 from bridge.reports.definitions.counting import grouped, largest_first, percentile, span, tally
@@ -13,6 +14,9 @@ from bridge.reports.definitions.reverts import attempt_outcome
 from bridge.reports.desk import Desk
 from bridge.reports.values import Cell, Column, Figure, Kind, LazyRows, Report, Table
 from bridge.store.schema import microseconds
+
+LONGEST = 200
+"""Characters of the names in a definition."""
 
 
 def my_requests(desk: Desk) -> Report:
@@ -136,7 +140,8 @@ def _whose(desk: Desk) -> str:
         parts.append(desk.person_name(desk.person))
     if desk.projects is not None:
         parts.append(", ".join(sorted(desk.project_name(project) for project in desk.projects)))
-    return ", ".join(parts)
+    # What people wrote stands in a sentence here, where no cell cleans it.
+    return clipped(harmless(", ".join(parts)), LONGEST)
 
 
 def _is_mine(desk: Desk, index: int) -> bool:
