@@ -193,6 +193,9 @@ class StatusChange:
     """When the activity was created; earlier than ``earliest`` where an earlier form of it was seen."""
     began_in: StatusId | None = None
     """Where the ticket stood before the activity; None before a creation."""
+    maybe_moved_on: bool = False
+    """True when somebody may have moved the ticket on and back since: a later activity without a status was saved more
+    than once (contract §4.3)."""
 
 
 @dataclass(frozen=True, slots=True)

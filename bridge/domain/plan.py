@@ -214,6 +214,8 @@ class _Judging:
             verdict = Undecided("the ticket may legally have been there before: not all its moves can be told")
         if isinstance(verdict, Illegal) and _merged(change, scene):
             verdict = _by_the_best_way(verdict, move, scene)
+        if isinstance(verdict, Illegal) and change.maybe_moved_on and scene.policy.reverts(who.party):
+            verdict = Undecided("a later activity was saved several times: it may hide a move on, and back")
         return Judged(change, verdict, who.party, visited=self.visited)
 
 

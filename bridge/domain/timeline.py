@@ -81,7 +81,7 @@ def derive(
         steps = _with_gaps(lives, names)
         if label_is_ambiguous:
             steps = [replace(step, doubt=step.doubt or SEVERAL_WAYS) for step in steps]
-    return Timeline(work_package, _changes(lives, steps), tuple(_comments(lives)))
+    return Timeline(work_package, _changes(lives, steps, own), tuple(_comments(lives)))
 
 
 def _lives(revisions: Iterable[Activity]) -> list[list[Activity]]:
@@ -248,12 +248,17 @@ def _only(name: str | None, names: Names) -> StatusId:
 # --- From steps to changes ------------------------------------------------------------------------------------------
 
 
-def _changes(lives: Sequence[Sequence[Activity]], steps: Sequence[_Step]) -> tuple[StatusChange, ...]:
+def _changes(
+    lives: Sequence[Sequence[Activity]], steps: Sequence[_Step], own: UserId | None
+) -> tuple[StatusChange, ...]:
     changes: list[StatusChange] = []
     for index, (life, step) in enumerate(zip(lives, steps, strict=True)):
         if step.gap:
             changes.append(_gap(lives[index - 1][0], steps[index - 1], life[0], step))
+        before = len(changes)
         changes.extend(_changes_of(life, step))
+        if len(changes) == before and changes and _may_hide_a_return(life, changes[-1], own):
+            changes[-1] = replace(changes[-1], maybe_moved_on=True)
     last_project_change = max(
         (i for i, c in enumerate(lives) if any(r.project_changed and r.version > 1 for r in c)), default=-1
     )
@@ -290,6 +295,16 @@ def _changes_of(life: Sequence[Activity], step: _Step) -> Iterable[StatusChange]
             )
             part += 1
         here, earliest = end, revision.updated_at
+
+
+def _may_hide_a_return(life: Sequence[Activity], last: StatusChange, own: UserId | None) -> bool:
+    """Whether an activity that shows no status may hide that somebody moved the ticket there and back after ``last``.
+
+    One's own return to one's own move hides nothing that matters, unless it was a creation: nobody moves like that.
+    """
+    user, saved = life[0].user, life[-1]
+    concerns = user != last.actor or last.kind is Kind.CREATION
+    return concerns and user != own and (saved.retracted or saved.updated_at > saved.created_at)
 
 
 def _gap(before: Activity, left: _Step, after: Activity, right: _Step) -> StatusChange:

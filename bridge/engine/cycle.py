@@ -30,7 +30,7 @@ from bridge.domain.policy.rules import Reminder
 from bridge.engine import poll
 from bridge.engine.act import Acted, Gate, Result
 from bridge.engine.judge import PRESENT, Judge, Place, Ruling
-from bridge.errors import SkipItem
+from bridge.errors import BridgeError, SkipItem
 from bridge.openproject.tracker import Missing, Server, Tracker
 from bridge.store.ledger import KnownTicket, Ledger, Standing
 from bridge.store.schema import EntryKind
@@ -289,9 +289,13 @@ class Cycle:
 
     def _take(self, judge: Judge, reads: Sequence[poll.Read], known: Container[WorkPackageId] | None) -> list[Ruling]:
         activities = [reading.activity for read in reads for reading in read.activities]
-        self._learn_names(judge, activities)
-        self._learn_roles(judge, activities)
-        self._learn_people(activities)
+        try:
+            self._learn_names(judge, activities)
+            self._learn_roles(judge, activities)
+            self._learn_people(activities)
+        except BridgeError:
+            judge.keep(reads, "read, and not judged yet: the server stopped answering")
+            raise
         return judge.take(reads, known)
 
     def _learn_names(self, judge: Judge, activities: Sequence[Activity]) -> None:

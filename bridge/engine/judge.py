@@ -113,9 +113,7 @@ class Judge:
         ``known`` are the tickets of which something is stored already; None when that has not been looked up.
         """
         with self.ledger.batch():
-            self.ledger.observe(
-                [TicketReading(read.listed, [_as_stored(a) for a in read.activities]) for read in reads], at=self.now
-            )
+            self._observe(reads)
             return [
                 self.rule_on(
                     self._place(read.listed, read.ticket),
@@ -125,6 +123,17 @@ class Judge:
                 )
                 for read in reads
             ]
+
+    def keep(self, reads: Sequence[Read], reason: str) -> None:
+        """Store what was read, to be read again and judged in a later cycle: by then it may read otherwise."""
+        with self.ledger.batch():
+            self._observe(reads)
+            for read in reads:
+                self.ledger.unreadable(read.listed, at=self.now, reason=reason)
+
+    def _observe(self, reads: Sequence[Read]) -> None:
+        readings = [TicketReading(read.listed, [_as_stored(a) for a in read.activities]) for read in reads]
+        self.ledger.observe(readings, at=self.now)
 
     def rule_on(self, place: Place, activities: Sequence[Activity] | None = None) -> Ruling:
         """Judge a ticket from its stored revisions and write down what is new.

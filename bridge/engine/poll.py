@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bridge.domain.model import Listed, ProjectId, Ticket, WorkPackageId
-from bridge.errors import SkipItem
+from bridge.errors import BridgeError, SkipItem
 from bridge.openproject.tracker import ActivityReading, Missing, Tracker
 from bridge.store.ledger import KnownTicket
 
@@ -104,21 +104,30 @@ def read(
 ) -> Iterator[list[Read | Gone | Unreadable]]:
     """The activities of each ticket, in batches, over as many connections as the pool has threads.
 
-    ``with_tickets`` reads the ticket itself as well, which costs the server three times as much (contract A.1).
+    ``with_tickets`` reads the ticket itself as well, which costs the server three times as much (contract A.1). Where
+    the server stops answering, what it did answer comes first, and the error after it: the next answer may be another.
     """
+    failed: list[BridgeError] = []
 
-    def one(listed: Listed) -> Read | Gone | Unreadable:
+    def one(listed: Listed) -> Read | Gone | Unreadable | None:
+        if failed:
+            return None
         try:
             activities = tracker.activities(listed.id)
             ticket = tracker.ticket(listed.id) if with_tickets else None
         except SkipItem as error:
             return Unreadable(listed, str(error))
+        except BridgeError as error:
+            failed.append(error)
+            return None
         if isinstance(activities, Missing) or isinstance(ticket, Missing):
             return Gone(listed.id, "the server no longer shows it")
         return Read(listed, activities, ticket)
 
     for start in range(0, len(due), BATCH):
-        yield list(pool.map(one, due[start : start + BATCH]))
+        yield [answer for answer in pool.map(one, due[start : start + BATCH]) if answer is not None]
+        if failed:
+            raise failed[0]
 
 
 def confirm_gone(

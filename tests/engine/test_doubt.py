@@ -175,3 +175,53 @@ def test_observing_ends_enforcement_even_while_the_server_is_down(desk: Open) ->
     one.cycle()
     one.cycle()
     assert one.untouched(ticket)
+
+
+def test_what_the_server_answered_before_it_went_down_is_kept(desk: Open) -> None:
+    one = desk()
+    first, second = (one.instance.create("ca", "client-alpha", subject) for subject in ("Une", "Deux"))
+    comment = one.instance.comment("sup", first, "Avant la panne")
+
+    def down(request: requests.PreparedRequest) -> None:
+        asked = (request.url or "").partition("?")[0]
+        if asked.endswith(f"/work_packages/{second.id}/activities"):
+            raise requests.ConnectionError(asked)
+
+    with one.meanwhile(before=down), pytest.raises(RetryLater):
+        one.cycle()
+    one.instance.edit_comment("sup", comment, "Après la panne")
+    one.cycle(600)
+    assert [text for _, text in seen(one, first)] == ["", "Avant la panne", "Après la panne"]
+
+
+def test_what_is_read_is_kept_when_the_memberships_cannot_be(desk: Open) -> None:
+    one = desk()
+    ticket = one.instance.create("ca", "client-alpha", "Une")
+    one.clock.advance(400)
+    one.instance.set_status("ca", ticket, "EN COURS")
+
+    def down(request: requests.PreparedRequest) -> None:
+        if "/memberships" in (request.url or ""):
+            raise requests.ConnectionError("memberships")
+
+    with one.meanwhile(before=down), pytest.raises(RetryLater):
+        one.cycle()
+    assert len(seen(one, ticket)) == 2
+    one.cycle()
+    assert one.was_put_back_once(ticket, "NOUVEAU")
+
+
+def test_a_later_activity_of_somebody_else_may_hide_that_they_moved_on_and_back(desk: Open) -> None:
+    """CEGAPE takes the ticket up and then rejects it after all: OpenProject shows nothing of either (contract §4.3)."""
+    one = desk()
+    ticket = one.instance.create("ca", "client-alpha", "Confirmée")
+    one.clock.advance(400)
+    one.instance.set_status("ca", ticket, "REJETE")
+    one.clock.advance(5)
+    one.instance.set_status("sup", ticket, "EN COURS")
+    one.clock.advance(5)
+    one.instance.set_status("sup", ticket, "REJETE")
+    one.cycle()
+    one.cycle()
+    assert one.untouched(ticket)
+    assert one.verdicts(ticket)[-1] == ("undecided", None)
