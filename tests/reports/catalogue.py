@@ -1,4 +1,4 @@
-"""The messages of the reports, as the code has them. ``python -m tests.reports.catalogue`` brings the French up to date.
+"""The messages of the reports, as the code has them; ``python -m tests.reports.catalogue`` updates the French.
 
 Read from the syntax tree, which also knows what stands inside f-strings.
 """
