@@ -226,6 +226,9 @@ class Oracle:
             return "the activity is gone"
         if deed.project not in since or printed(journals[at].created_at) < since[deed.project]:
             return "enforcement began after the activity"
+        shown = self.as_shown(ticket)
+        if not shown or shown[-1][0].activity != deed.activity:
+            return "aggregation left no trace of the move"
         unsure = self._unsure_of(ticket, deed)
         if unsure is not None:
             return unsure
@@ -233,9 +236,6 @@ class Oracle:
             return "the ticket was out of sight"
         if ticket.id in self.chronicle.refused:
             return "OpenProject refuses"
-        shown = self.as_shown(ticket)
-        if not shown or shown[-1][0].activity != deed.activity:
-            return "aggregation left no trace of the move"
         merged, hides = shown[-1]
         if merged.origin is None and hides:
             return "a new ticket was saved again"
@@ -243,12 +243,12 @@ class Oracle:
             return "aggregation left a legal move"
         been: set[str] = set()
         for earlier in self.deeds(ticket.id)[:-1]:
-            been.add(earlier.target)
+            been |= {earlier.target} if earlier.origin is not None else {earlier.target, INITIAL}
             unjudged = not earlier.own and (earlier.party is None or self._unsure_of(ticket, earlier) is not None)
             if unjudged and deed.target in been:
                 return "it may take back a move that cannot be judged"
         for i, later in enumerate(journals[at + 1 :], at):
-            by_another = later.user not in (deed.person, self.bridge)
+            by_another = later.user != self.bridge and (later.user != deed.person or deed.origin is None)
             if by_another and later.updated_at > later.created_at and later.state.status == journals[i].state.status:
                 return "a later activity of somebody else may hide moves"
         return None

@@ -365,6 +365,11 @@ class World:
         for pause in (61, 61, 181, 61, 901, 61):
             self.clock.advance(pause)
             self._cycle()
+        written = -1
+        while written != len(self.instance.moves):  # what it has just written itself, it reads in the next cycle
+            written = len(self.instance.moves)
+            self.clock.advance(61)
+            self._cycle()
 
     # --- The bridge -------------------------------------------------------------------------------------------------
 
