@@ -122,6 +122,7 @@ def folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return place
 
 
+@pytest.mark.timeout(300)  # a page of commands is a process for each
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_what_a_page_tells_people_to_type_works(page: Path, folder: Path, world: World) -> None:  # noqa: F811
     todo = [block for block in blocks(page) if block.language == "sh"]
