@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,12 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bridge.cli import frame
-from bridge.errors import ConfigError
+from bridge.errors import EXIT_FINDINGS, EXIT_FINE, ConfigError
 
 if TYPE_CHECKING:
     from bridge.domain.model import ProjectId, UserId
+    from bridge.domain.policy import Policy
+    from bridge.reports.conventions import Conventions
     from bridge.reports.desk import Desk
+    from bridge.reports.period import Period
+    from bridge.reports.scheduled import Schedule
     from bridge.reports.values import Report
+    from bridge.settings import Settings
     from bridge.store.queries import Snapshot
 
 app = typer.Typer(help="Reports, from the ledger alone.", no_args_is_help=True, rich_markup_mode=None)
@@ -90,6 +96,59 @@ def schema() -> None:
     frame.put_json(render_json.schema())
 
 
+@app.command()
+def schedule(
+    context: typer.Context,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print when each schedule is due next.")] = False,
+    as_json: frame.Json = False,
+) -> None:
+    """Bring the reports that reports.yaml schedules and that are due. Made for a timer: nothing comes twice.
+
+    Exit code 1 when the mail server refused some of the addresses.
+    """
+    from bridge import wiring
+    from bridge.reports import conventions, delivery, scheduled
+
+    settings = frame.settings(context)
+    policy = wiring.policy(settings.policy)
+    held = conventions.beside(settings.policy, policy)
+    now = datetime.now(UTC)
+    brought = delivery.Brought(settings.state_dir / "schedules.json")
+    if not held.schedules:
+        raise ConfigError(
+            f"{held.origin or 'reports.yaml beside the policy'} has no schedules; docs/reports.md shows one"
+        )
+    if plan:
+        rows = [
+            (
+                each.name,
+                each.every.value,
+                ", ".join(each.reports),
+                scheduled.next_time(each, now, brought.last(each.name), held.zone),
+            )
+            for each in held.schedules
+        ]
+        if as_json:
+            frame.put_json([dict(zip(("schedule", "every", "reports", "due"), row, strict=True)) for row in rows])
+        else:
+            frame.put_table(
+                ("SCHEDULE", "EVERY", "REPORTS", "DUE"), [(*row[:3], f"{row[3]:%Y-%m-%d %H:%M %Z}") for row in rows]
+            )
+        return
+
+    def desks(each: Schedule, period: Period) -> AbstractContextManager[Desk]:
+        return _opened(settings, policy, held, period, now, each.language or "", each.projects)
+
+    refused = 0
+    for done in delivery.deliver_due(held.schedules, now, held.zone, brought, desks, settings.state_dir, held.mailbox):
+        refused += len(done.refused)
+        frame.put_json(done.facts()) if as_json else frame.put(
+            f"{done.schedule}, {done.period}: {len(done.files)} files, {len(done.mailed)} mailboxes"
+            + (f", refused: {', '.join(done.refused)}" if done.refused else "")
+        )
+    raise typer.Exit(EXIT_FINDINGS if refused else EXIT_FINE)
+
+
 def explain(
     context: typer.Context,
     ticket: Annotated[int, typer.Argument(min=1, help="The ticket's number.")],
@@ -121,12 +180,10 @@ def _desk(
     projects: list[str] | None = None,
     person: str = "",
 ) -> Iterator[Desk]:
+    """A desk as the options say."""
     from bridge import wiring
-    from bridge.openproject import activity_text
-    from bridge.reports import conventions, language
+    from bridge.reports import conventions
     from bridge.reports import period as periods
-    from bridge.reports.desk import Desk, Source
-    from bridge.store.queries import Queries
 
     settings = frame.settings(context)
     policy = wiring.policy(settings.policy)
@@ -140,13 +197,33 @@ def _desk(
         if period
         else periods.between(first or None, last or None, today, held.zone)
     )
+    with _opened(settings, policy, held, span, now, lang, projects, person) as desk:
+        yield desk
+
+
+@contextlib.contextmanager
+def _opened(
+    settings: Settings,
+    policy: Policy,
+    held: Conventions,
+    period: Period,
+    now: datetime,
+    lang: str = "",
+    projects: Collection[str] | None = None,
+    person: str = "",
+) -> Iterator[Desk]:
+    from bridge.openproject import activity_text
+    from bridge.reports import language
+    from bridge.reports.desk import Desk, Source
+    from bridge.store.queries import Queries
+
     with Queries(settings.store_url) as queries, queries.snapshot() as snapshot:
         yield Desk(
             source=Source(snapshot),
             policy=policy,
             conventions=held,
             language=language.language(lang or held.language, held.zone),
-            period=span,
+            period=period,
             now=now,
             ticket_url=settings.openproject.public_url or settings.openproject.url,
             projects=_projects(projects, snapshot) if projects else None,
@@ -155,7 +232,7 @@ def _desk(
         )
 
 
-def _projects(asked: list[str], snapshot: Snapshot) -> frozenset[ProjectId]:
+def _projects(asked: Collection[str], snapshot: Snapshot) -> frozenset[ProjectId]:
     known = snapshot.projects()
     by_name = {identifier: id_ for id_, (identifier, _) in known.items()} | {str(id_): id_ for id_ in known}
     unknown = [name for name in asked if name not in by_name]

@@ -26,6 +26,7 @@ from bridge.domain.policy.shapes import (
     Known,
     ListOf,
     Made,
+    Named,
     Number,
     Places,
     Reading,
@@ -39,6 +40,9 @@ from bridge.domain.policy.yamltext import Mapping as Keys
 from bridge.errors import ConfigError, PolicyError
 from bridge.reports.calendar import Holidays, Hours, Span
 from bridge.reports.language import LANGUAGES
+from bridge.reports.mail import Mailbox, Security
+from bridge.reports.scheduled import Every, Schedule
+from bridge.reports.titles import NAMES
 
 FILE_NAME = "reports.yaml"
 
@@ -74,6 +78,8 @@ class Conventions:
     """Moves into these want a comment by the mover's party ``reason_within`` before or after."""
     reason_within: timedelta = timedelta(minutes=15)
     labels: Labels = field(default_factory=Labels)
+    schedules: tuple[Schedule, ...] = ()
+    mailbox: Mailbox | None = None
     origin: str = ""
     """The file this comes from; empty for the default."""
 
@@ -155,10 +161,13 @@ def _document(
     hours: tuple[tuple[Span, ...], ...] | None = None,
     holidays: Holidays | None = None,
     reasons: tuple[frozenset[StatusName], timedelta] | None = None,
+    mail: Mailbox | None = None,
     places: Places,
     reading: Reading,
     **values: object,
 ) -> _Said:
+    if mail is not None:
+        values["mailbox"] = mail
     if reasons is not None:
         values |= {"reasons": reasons[0], "reason_within": reasons[1]}
     return _Said(time_zone, hours, holidays, values)
@@ -199,10 +208,61 @@ def _labels(*, places: Places, reading: Reading, **labels: frozenset[str]) -> La
     return Labels(**labels)
 
 
+def _schedule(
+    *,
+    every: str,
+    reports: tuple[str, ...],
+    at: time | None = None,
+    formats: tuple[str, ...] = ("html",),
+    language: str | None = None,
+    folder: str | None = None,
+    mail: frozenset[str] = frozenset(),
+    projects: frozenset[str] | None = None,
+    places: Places,
+    reading: Reading,
+) -> Schedule | None:
+    if folder is None and not mail:
+        reading.findings.complain(places.section, "this goes nowhere", "give it a folder, mail, or both")
+        return None
+    for name in reports:
+        if name.startswith("my-") and projects is None:
+            reading.findings.complain(places.of("reports"), f"the report {name} is about somebody", "give it projects")
+            return None
+    addressees = tuple(sorted(mail))
+    return Schedule(places.name, Every(every), reports, at or time(7), formats, language, folder, addressees, projects)
+
+
+def _mailbox(
+    *,
+    host: str,
+    from_: str,
+    security: str = Security.STARTTLS.value,
+    port: int | None = None,
+    user: str | None = None,
+    password_file: str | None = None,
+    ca_file: str | None = None,
+    places: Places,
+    reading: Reading,
+) -> Mailbox | None:
+    if (user is None) != (password_file is None):
+        reading.findings.complain(places.section, "user and password-file belong together; one of them is missing")
+        return None
+    return Mailbox(
+        host,
+        from_,
+        Security(security),
+        port,
+        user,
+        None if password_file is None else Path(password_file),
+        None if ca_file is None else Path(ca_file),
+    )
+
+
 # --- The vocabulary -------------------------------------------------------------------------------------------------
 
 _STATUS = Made(Known("status"), StatusName)
 _PARTY = Made(Known("party"), PartyName)
+FORMATS = ("text", "html", "csv", "xlsx", "json", "pdf")
 _SPAN = r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)"
 
 
@@ -305,6 +365,55 @@ _LABELS = Section(
     _labels,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class _TimeOfDay:
+    """``07:00``."""
+
+    def read(self, node: Node, reading: Reading) -> time | None:
+        text = Text("a time such as '07:00'", r"([01]\d|2[0-3]):[0-5]\d").read(node, reading)
+        return None if text is None else time.fromisoformat(text)
+
+    def schema(self) -> JsonSchema:
+        return {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$", "examples": ["07:00"]}
+
+
+_ADDRESS = Text("a mail address", r"[^\s@<>,;]+@[^\s@<>,;]+")
+_SENDER = Text("a mail address, with a name before it where you like", r"([^<>,;\r\n]+ <)?[^\s@<>,;]+@[^\s@<>,;]+>?")
+
+_SCHEDULE = Section(
+    "the schedule",
+    {
+        "every": Key(Choice(tuple(Every), "length of a period"), "day, week or month: after each that has ended"),
+        "at": Key(_TimeOfDay(), "from this time on of the day after; 07:00 without it", required=False),
+        "reports": Key(ListOf(Choice(NAMES, "report"), "reports"), "which reports"),
+        "formats": Key(ListOf(Choice(FORMATS, "format"), "formats"), "as which files; html without it", required=False),
+        "language": Key(Choice(LANGUAGES, "language"), "where another than the reports'", required=False),
+        "folder": Key(
+            Text(), "the folder that the files go to, within the state directory or absolute", required=False
+        ),
+        "mail": Key(Several(_ADDRESS), "who gets them by mail", required=False),
+        "projects": Key(
+            Several(Identifier("a project's identifier")), "of these projects only; without it, of all", required=False
+        ),
+    },
+    _schedule,
+)
+
+_MAIL = Section(
+    "the mail section",
+    {
+        "host": Key(Text(), "the mail server"),
+        "from": Key(_SENDER, "who the mail is from"),
+        "security": Key(Choice(tuple(Security), "security"), "starttls (without it), tls or none", required=False),
+        "port": Key(Number(1, 65535), "587, 465 or 25 without it", required=False),
+        "user": Key(Text(), "who signs in there", required=False),
+        "password-file": Key(Text(), "the file that holds the password", required=False),
+        "ca-file": Key(Text(), "certificates to trust instead of the system's", required=False),
+    },
+    _mailbox,
+)
+
 DOCUMENT = Section(
     "the reports file",
     {
@@ -322,6 +431,14 @@ DOCUMENT = Section(
         "repeat-offender": Key(Number(2, 1000), "so many illegal moves against one rule", required=False),
         "reasons": Key(_REASONS, "moves that want a reason", required=False),
         "labels": Key(_LABELS, "how activities spell attributes", required=False),
+        "schedules": Key(
+            Named(
+                "schedule", _SCHEDULE, Text("a name of small letters, digits and '-'", r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+            ),
+            "reports that come by themselves",
+            required=False,
+        ),
+        "mail": Key(_MAIL, "from where they are mailed", required=False),
     },
     _document,
 )

@@ -80,11 +80,22 @@ def render(report: Report, language: Language, *, width: int = 100, colour: bool
     return "\n".join(each.rstrip() for each in file.getvalue().splitlines()) + "\n"
 
 
+def headlines(report: Report, language: Language) -> str:
+    """Title, period, figures and notices, without lines that a mail program would have to break."""
+    lines = [report.title, report.period, ""]
+    lines += [f"! {notice}" for notice in report.notices]
+    for figure in report.figures:
+        note = _note(figure, language)
+        value = shown(figure.value, figure.kind, language)
+        lines.append(f"{figure.title}{language.colon}{value}{f' ({note})' if note else ''}")
+    return "\n".join(lines)
+
+
 def _note(figure: Figure, language: Language) -> str:
     if not figure.compared:
         return figure.note
     before = language.text("before: {value}", value=shown(figure.before, figure.kind, language))
-    return f"{figure.note} ({before})".strip()
+    return ", ".join(filter(None, (figure.note, before)))
 
 
 def _cell(cell: Cell, column: Column, language: Language) -> str:

@@ -6,6 +6,24 @@ from typing import NamedTuple
 
 from bridge.reports.language import Language
 
+NAMES = (
+    "violations",
+    "reverts",
+    "time-in-status",
+    "ages",
+    "reopened",
+    "closed",
+    "service-times",
+    "without-reason",
+    "whose-clock",
+    "flow",
+    "policy",
+    "completeness",
+    "my-requests",
+    "my-reverted-moves",
+)
+"""Every report, in the order of docs/reports.md."""
+
 
 class Title(NamedTuple):
     """A report's name for people."""
