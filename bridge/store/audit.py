@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import os
 import sqlite3
 from bisect import bisect_right
@@ -15,7 +14,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, zip_longest
-from multiprocessing import get_context
 from typing import Any
 
 import orjson
@@ -32,13 +30,15 @@ from bridge.store.projection import rebuild
 from bridge.store.record import stored_tree
 from bridge.store.schema import EntryKind, instant, microseconds
 from bridge.store.views import fact
-from bridge.store.walk import Stretch, Walked, walk_part
+from bridge.store.walk import Stretch, Walked, walk_all
 
 _PROGRESS = 10_000
 """Entries between two reports of progress."""
 
 _STRETCH = 2**16
 """Entries that one process walks in one go."""
+
+_MOST_STRETCHES = 512
 
 _MOST = 1_000
 """Findings that are listed; a record that is wrong everywhere need not say so a million times."""
@@ -342,27 +342,25 @@ class _Check:
 
     def _stretches(self, size: int, chain: bytes) -> Iterator[Walked]:
         """All stretches in order, walked by as many processes as there are cores."""
-        [(low, high)] = self._query("SELECT min(seq), max(seq) FROM entry")
+        [(low, high)] = self._query("SELECT (SELECT min(seq) FROM entry), (SELECT max(seq) FROM entry)")
         if high is None:
             return
+        end = max(high, size + 1)
+        # Not more than so many stretches, whatever number somebody has given to an entry.
+        width = max(_STRETCH, (end - size) // _MOST_STRETCHES // merkle.WIDTH * merkle.WIDTH + merkle.WIDTH)
         stretches = [
             Stretch(
                 first,
-                first + _STRETCH - 1,
+                min(first + width - 1, end),
                 first if first > size + 1 else min(low, first),
                 (0, chain) if first == size + 1 else None,
-                tuple(s for s in self._signed if first <= s < first + _STRETCH),
+                tuple(s for s in self._signed if first <= s < first + width),
                 _ABOUT_THE_RECORD,
             )
-            for first in range(size + 1, max(high, size + 1) + 1, _STRETCH)
+            for first in range(size + 1, end + 1, width)
         ]
         processes = min(len(os.sched_getaffinity(0)), len(stretches))
-        one = functools.partial(walk_part, address(self._url))
-        if processes == 1:
-            yield from map(one, stretches)
-        else:
-            with get_context("spawn").Pool(processes) as pool:
-                yield from pool.imap(one, stretches)
+        yield from walk_all(address(self._url), stretches, processes)
 
     def _tell(self, what: str, seq: int, more: int, text: str) -> None:
         """A problem in words."""

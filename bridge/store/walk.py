@@ -1,15 +1,21 @@
-"""Walks a stretch of the record and checks each entry against the one before. Imports little, so that several processes
-can each take a stretch; what the stretches mean together is ``audit``'s business.
+"""Walks a stretch of the record and checks each entry against the one before; several processes can each take some.
+What the stretches mean together is ``audit``'s business. Imports little: each process pays for it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pickle
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import IO, Any
 
+from bridge.errors import RetryLater
 from bridge.store.chain import START
 from bridge.store.merkle import WIDTH, complete
 
@@ -55,6 +61,53 @@ class Walked:
     """What the database said when it could not read on."""
 
 
+def walk_all(address: str, stretches: Sequence[Stretch], processes: int) -> Iterator[Walked]:
+    """Every stretch in order, walked by so many processes at once. ``address`` is as for ``walk_part``."""
+    if processes < 2:
+        yield from (walk_part(address, stretch) for stretch in stretches)
+        return
+    with contextlib.ExitStack() as held:
+        workers = [held.enter_context(_worker(address, stretches[n::processes])) for n in range(processes)]
+        for number in range(len(stretches)):
+            try:
+                walked: Walked | BaseException = pickle.load(workers[number % processes])  # noqa: S301 - our own child's
+            except EOFError:
+                raise RetryLater("a process that was to verify a part of the record was ended: verify again") from None
+            if isinstance(walked, BaseException):
+                raise walked
+            yield walked
+
+
+@contextlib.contextmanager
+def _worker(address: str, stretches: Sequence[Stretch]) -> Iterator[IO[bytes]]:
+    """A process of its own, without the program's other modules (multiprocessing would load them all again)."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
+    with subprocess.Popen(  # noqa: S603 - ourselves
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            pickle.dump((address, stretches), process.stdin)
+            process.stdin.close()
+            yield process.stdout
+        finally:
+            process.kill()
+
+
+def serve() -> None:
+    """What such a process does: stretches in, results out."""
+    address, stretches = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that made this one
+    for stretch in stretches:
+        try:
+            walked: object = walk_part(address, stretch)
+        except Exception as error:  # noqa: BLE001 - raised again where somebody can act on it
+            walked = error
+        pickle.dump(walked, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
 def walk_part(address: str, stretch: Stretch) -> Walked:
     """A stretch of the ledger at a ``postgresql:`` or SQLite ``file:`` address, over a connection of its own."""
     if address.startswith("postgresql:"):
@@ -84,60 +137,66 @@ def _previous(execute: Callable[[str], Any], stretch: Stretch) -> tuple[int, byt
 def walk(rows: Iterable[Any], stretch: Stretch, previous: tuple[int, bytes]) -> Walked:
     """Check every entry against the one before. ``rows`` may end in an sqlite3.Error: then the file is damaged."""
     walked = Walked(last=stretch.first - 1)
-    last_at, chain = previous
-    walked.last_at = last_at
-    instead = chain
-    leaves: list[bytes] = []
-    sizes = frozenset(stretch.sizes)
-    for seq, at, kind, ticket, payload, salt, committed, stored, stands_for in _until_damage(rows, walked):
-        if seq != walked.last + 1:
-            _gap(walked, seq)
-        walked.last = seq
-        try:
-            if payload is None:
-                walked.erased.append(seq)
-                told = committed if salt is None and len(committed) == 32 else b""
-            else:
-                told = sha256(salt + payload).digest() if committed is None else b""
-            about = "" if ticket is None else f',"work_package":{ticket}'
-            leaf = sha256(
-                f'\0{{"at":{at},"commitment":"{told.hex()}","kind":"{kind}","seq":{seq}{about}}}'.encode()
-            ).digest()
-            follows = sha256(chain + leaf).digest()
-            # Where the chain breaks, the next entry may follow from what is there or from what should be.
-            if follows != stored and (instead == chain or sha256(instead + leaf).digest() != stored):
-                walked.problems.append(("altered", seq, 0, str(kind)))
-            if at < last_at:
-                walked.problems.append(("clock", seq, at, str(last_at)))
-            last_at = at
-        except (TypeError, ValueError, AttributeError):  # a value of another type than the bridge writes
-            leaf = follows = bytes(32)
-            walked.problems.append(("altered", seq, 0, str(kind)))
-        instead = follows
-        chain = stored if isinstance(stored, bytes) else follows
-        leaves.append(leaf)
-        if seq in sizes:
-            walked.rests[seq] = [] if len(leaves) == WIDTH else leaves[:]
-            walked.chains[seq] = chain
-        if len(leaves) == WIDTH:
-            walked.groups += complete(leaves)
-            leaves = []
-        if kind in stretch.special or stands_for is not None:
-            walked.special.append((seq, str(kind), payload, stands_for))
-    walked.rests[walked.last] = leaves
-    walked.last_at = last_at
+    try:
+        _walk(rows, stretch, previous, walked)
+        if walked.last < stretch.last:
+            walked.problems.append(("missing", walked.last + 1, stretch.last, ""))
+            walked.last = stretch.last
+    except sqlite3.DatabaseError as error:
+        walked.damage = str(error)
     return walked
 
 
-def _until_damage(rows: Iterable[Any], walked: Walked) -> Iterator[Any]:
+def _walk(rows: Iterable[Any], stretch: Stretch, previous: tuple[int, bytes], walked: Walked) -> None:
+    last_at, chain = previous
+    instead = chain
+    last = stretch.first - 1
+    leaves: list[bytes] = []
+    sizes, special = frozenset(stretch.sizes), stretch.special
     try:
-        yield from rows
-    except sqlite3.DatabaseError as error:
-        walked.damage = str(error)
+        for seq, at, kind, ticket, payload, salt, committed, stored, stands_for in rows:
+            if seq != last + 1:
+                _gap(walked, last, seq)
+            walked.last = last = seq
+            try:
+                if payload is None:
+                    walked.erased.append(seq)
+                    told = committed if salt is None and len(committed) == 32 else b""
+                else:
+                    told = sha256(salt + payload).digest() if committed is None else b""
+                about = "" if ticket is None else f',"work_package":{ticket}'
+                leaf = sha256(
+                    f'\0{{"at":{at},"commitment":"{told.hex()}","kind":"{kind}","seq":{seq}{about}}}'.encode()
+                ).digest()
+                follows = sha256(chain + leaf).digest()
+                if at < last_at:
+                    walked.problems.append(("clock", seq, at, str(last_at)))
+                last_at = at
+            except (TypeError, ValueError, AttributeError):  # a value of another type than the bridge writes
+                leaf = follows = bytes(32)
+            if follows == stored:
+                chain = instead = follows
+            else:
+                # Where the chain breaks, the next entry may follow from what is there or from what should be.
+                if instead == chain or sha256(instead + leaf).digest() != stored:
+                    walked.problems.append(("altered", seq, 0, str(kind)))
+                chain, instead = stored if isinstance(stored, bytes) else follows, follows
+            leaves.append(leaf)
+            if seq in sizes:
+                walked.rests[seq] = [] if len(leaves) == WIDTH else leaves[:]
+                walked.chains[seq] = chain
+            if len(leaves) == WIDTH:
+                walked.groups += complete(leaves)
+                leaves = []
+            if kind in special or stands_for is not None:
+                walked.special.append((seq, str(kind), payload, stands_for))
+    finally:  # also where the file turns out to be damaged
+        walked.rests[last] = leaves
+        walked.last_at = last_at
 
 
-def _gap(walked: Walked, seq: int) -> None:
-    if seq <= walked.last:
+def _gap(walked: Walked, last: int, seq: int) -> None:
+    if seq <= last:
         walked.problems.append(("inserted", seq, 0, ""))
     else:
-        walked.problems.append(("missing", walked.last + 1, seq - 1, ""))
+        walked.problems.append(("missing", last + 1, seq - 1, ""))

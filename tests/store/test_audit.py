@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Row, Table, delete, insert, select, text
 
+from bridge.store import audit
 from bridge.store.audit import Verdict, verify
 from bridge.store.chain import START, leaf_hash, link
 from bridge.store.checkpoint import Checkpoint, SigningKey, VerifyKey
@@ -203,6 +204,15 @@ def an_entry_before_the_first(sealed: Sealed, dice: random.Random) -> int:
     return seq
 
 
+def an_entry_far_behind_the_last(sealed: Sealed, dice: random.Random) -> int:
+    sealed.tamper(
+        "INSERT INTO entry SELECT :seq, at, kind, work_package, payload, salt, commitment, chain, stands_for "
+        "FROM entry WHERE seq = 1",
+        seq=dice.choice([10**6, 10**18]),
+    )
+    return sealed.size + 1
+
+
 def two_entries_in_each_others_place(sealed: Sealed, dice: random.Random) -> int:
     first = dice.randint(1, sealed.size - 1)
     second = dice.randint(first + 1, sealed.size)
@@ -325,6 +335,7 @@ TABLE: dict[Tampering, set[str]] = {
     a_deletion_with_the_rest_moved_up_and_hashed_again: {"rewritten", "cut"},
     an_insertion: {"altered"},
     an_entry_before_the_first: {"inserted"},
+    an_entry_far_behind_the_last: {"missing"},
     two_entries_in_each_others_place: {"altered"},
     the_end_cut_off: {"cut"},
     the_end_cut_off_with_its_checkpoints: {"cut"},
@@ -366,3 +377,18 @@ def test_whatever_a_ledger_has_lived_through_any_tampering_with_it_is_found(
     tampering = dice.choice(sorted(TABLE, key=lambda each: each.__name__))
     tampering(sealed, dice)
     assert {finding.kind for finding in sealed.verify().findings} & TABLE[tampering], tampering.__name__
+
+
+def test_several_processes_find_what_one_finds(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed = make(url, tmp_path, 4)
+    monkeypatch.setattr(audit, "_STRETCH", 16)
+    assert sealed.verify().findings == ()
+    sealed.tamper("UPDATE entry SET kind = 'note' WHERE seq IN (20, 33)")
+    sealed.tamper("DELETE FROM entry WHERE seq IN (48, 49)")
+    assert [(finding.kind, finding.seq) for finding in sealed.verify().findings] == [
+        ("altered", 20),
+        ("altered", 33),
+        ("missing", 48),
+        ("missing", 49),
+        ("altered", 50),
+    ]
