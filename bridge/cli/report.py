@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bridge.domain.model import ProjectId, UserId
     from bridge.domain.policy import Policy
     from bridge.reports.conventions import Conventions
+    from bridge.reports.delivery import Brought
     from bridge.reports.desk import Desk
     from bridge.reports.period import Period
     from bridge.reports.scheduled import Schedule
@@ -107,7 +108,7 @@ def schedule(
     Exit code 1 when the mail server refused some of the addresses.
     """
     from bridge import wiring
-    from bridge.reports import conventions, delivery, scheduled
+    from bridge.reports import conventions, delivery
 
     settings = frame.settings(context)
     policy = wiring.policy(settings.policy)
@@ -119,21 +120,7 @@ def schedule(
             f"{held.origin or 'reports.yaml beside the policy'} has no schedules; docs/reports.md shows one"
         )
     if plan:
-        rows = [
-            (
-                each.name,
-                each.every.value,
-                ", ".join(each.reports),
-                scheduled.next_time(each, now, brought.last(each.name), held.zone),
-            )
-            for each in held.schedules
-        ]
-        if as_json:
-            frame.put_json([dict(zip(("schedule", "every", "reports", "due"), row, strict=True)) for row in rows])
-        else:
-            frame.put_table(
-                ("SCHEDULE", "EVERY", "REPORTS", "DUE"), [(*row[:3], f"{row[3]:%Y-%m-%d %H:%M %Z}") for row in rows]
-            )
+        _plan(held, brought, now, as_json)
         return
 
     def desks(each: Schedule, period: Period) -> AbstractContextManager[Desk]:
@@ -147,6 +134,21 @@ def schedule(
             + (f", refused: {', '.join(done.refused)}" if done.refused else "")
         )
     raise typer.Exit(EXIT_FINDINGS if refused else EXIT_FINE)
+
+
+def _plan(held: Conventions, brought: Brought, now: datetime, as_json: bool) -> None:
+    from bridge.reports import scheduled
+
+    rows = [
+        (each.name, each.every.value, ", ".join(each.reports), scheduled.next_time(each, now, last, held.zone))
+        for each in held.schedules
+        for last in [brought.last(each.name)]
+    ]
+    if as_json:
+        frame.put_json([dict(zip(("schedule", "every", "reports", "due"), row, strict=True)) for row in rows])
+        return
+    shown = [(*words, f"{at:%Y-%m-%d %H:%M %Z}") for *words, at in rows]
+    frame.put_table(("SCHEDULE", "EVERY", "REPORTS", "DUE"), shown)
 
 
 def explain(

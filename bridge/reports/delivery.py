@@ -85,8 +85,9 @@ def deliver_due(
     root: Path,
     box: Mailbox | None,
 ) -> Iterator[Delivery]:
-    """Bring whatever is due, one schedule after the other, and remember each. Raises as ``deliver``, then goes no further:
-    what has been brought stays remembered, and the next call begins with what has not.
+    """Bring whatever is due, one schedule after the other, and remember each.
+
+    Raises as ``deliver`` and goes no further then; what has been brought stays remembered.
     """
     for schedule in schedules:
         period = due(schedule, now, brought.last(schedule.name), zone)
