@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from bridge.errors import ConfigError
 
 DAY = timedelta(days=1)
+YEARS = range(1971, 2999)
+"""Beyond lie the ends of what can be counted; no ticket is from there."""
 NAMES = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year", "last-year")
 _FORMS = "a day (2026-11-24), a week (2026-W47), a month (2026-11), a year (2026), or one of " + ", ".join(NAMES)
 
@@ -74,6 +76,8 @@ def named(text: str, today: date, zone: ZoneInfo) -> Period:
     }
     try:
         first, last = known[text] if text in known else _spelt(text)
+        if first.year not in YEARS or last.year not in YEARS:
+            raise ValueError(text)
     except ValueError:
         raise ConfigError(f"the period {text!r} is none that is known: write {_FORMS}") from None
     return Period(first, last, zone)
@@ -100,6 +104,8 @@ def between(first: str | None, last: str | None, today: date, zone: ZoneInfo, *,
         begin = date.fromisoformat(first) if first else end - timedelta(days=default_days - 1)
     except ValueError:
         raise ConfigError(f"{last if first is None else first!r} is no date: write it like 2026-11-24") from None
+    if begin.year not in YEARS or end.year not in YEARS:
+        raise ConfigError(f"the period from {begin} to {end} is out of all time: OpenProject is younger")
     if end < begin:
         raise ConfigError(f"the period ends on {end}, before it begins on {begin}")
     return Period(begin, end, zone)

@@ -17,6 +17,7 @@ def sentence(text: str) -> str:
 
 
 SENTENCES = (
+    sentence("a later activity was saved several times: it may hide a move on, and back"),
     sentence("an earlier form of the activity can be read in several ways"),
     sentence("no activity shows this change"),
     sentence("the activity can be read in several ways (a custom field carries the status' label, or names changed)"),
@@ -39,6 +40,7 @@ SENTENCES = (
     sentence("the ticket's author is not known"),
     sentence("the ticket's custom fields are not known"),
     sentence("the ticket's type is not known"),
+    sentence("the ticket may legally have been there before: not all its moves can be told"),
     sentence("who moved the ticket is not known"),
     sentence("who set {status} is not known"),
     # Why a move is allowed
