@@ -29,7 +29,8 @@ def init(
         Path | None, typer.Option(help="File that holds the API token; asked for without it.", show_default=False)
     ] = None,
     policy: Annotated[
-        Path | None, typer.Option(help="Policy to begin with; the one that comes with the bridge without it.", show_default=False)
+        Path | None,
+        typer.Option(help="Policy to begin with; the one that comes with the bridge without it.", show_default=False),
     ] = None,
     state_dir: Annotated[str, typer.Option(help="Where the bridge shall keep its ledger.")] = "bridge-state",
     service: Annotated[

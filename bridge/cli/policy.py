@@ -161,7 +161,7 @@ def run_cases(
 @app.command(cls=quick.Command)
 def explain(
     context: typer.Context,
-    move: Annotated[str, typer.Argument(metavar="MOVE", help="'NOUVEAU → RESOLU', or 'creation -> RESOLU'.")],
+    move: Annotated[str, typer.Argument(metavar="MOVE", help="'New → Done', or 'creation -> Done'.")],
     policy: PolicyFile = None,
     party: Annotated[str, typer.Option("--as", metavar="PARTY", help="Who moves.")] = "",
     been: Annotated[
@@ -435,7 +435,7 @@ def _statuses(policy: Policy, move: str) -> tuple[StatusName | None, StatusName]
         if found:
             start = None if before.strip().casefold() == CREATION else _status(policy, before)
             return start, _status(policy, after)
-    raise ConfigError(f"{move!r} is no move: write it as 'NOUVEAU -> RESOLU', or 'creation -> RESOLU'")
+    raise ConfigError(f"{move!r} is no move: write it as 'New -> Done', or 'creation -> Done'")
 
 
 def _status(policy: Policy, name: str) -> StatusName:
