@@ -77,6 +77,9 @@ __all__ = [
     "TicketReading",
 ]
 
+_PAGE = 1_000
+"""Tickets that are looked up at once; databases bound the parameters of a query."""
+
 _TicketRow = tuple[ProjectId, StatusId | None, TypeId | None, bool, bool]
 _RevisionRow = tuple[str, bytes | None]
 
@@ -158,23 +161,8 @@ class Ledger:
         with self.batch():
             time = iso(at)
             before = self.writer.size
-            tickets, revisions = self._stored([reading.listed.id for reading in readings])
-            for reading in readings:
-                listed = reading.listed
-                if tickets.get(listed.id) != (listed.project, listed.status, listed.type, False, True):
-                    self.writer.append(EntryKind.TICKET, listed.id, ticket_payload(listed, time, synced=True))
-                for activity, updated_at, received in reading.activities:
-                    content = canonical(received)
-                    mark = digest(content)
-                    stored = revisions.get((listed.id, activity))
-                    # A redacted revision has no digest: only a newer updatedAt may bring its text back.
-                    if stored is None or (stored[0] != updated_at if stored[1] is None else stored[1] != mark):
-                        fresh.add(listed.id)
-                        seq = self.writer.draft(
-                            EntryKind.ACTIVITY, listed.id, b'{"at":"%s","received":%s}' % (time.encode(), content)
-                        )
-                        self.writer.projection.activity(seq, listed.id, activity, updated_at, mark)
-                        revisions[listed.id, activity] = updated_at, mark
+            for start in range(0, len(readings), _PAGE):
+                fresh |= self._observe(readings[start : start + _PAGE], time)
             if watermark is not None:
                 if self.writer.size != before:
                     self.writer.append(EntryKind.WATERMARK, None, {"at": time, "watermark": iso(watermark)})
@@ -548,6 +536,28 @@ class Ledger:
     def _count(self, key: str, more: int) -> None:
         """Polls since the last checkpoint, which tells their number (``seal``)."""
         self.writer.set_meta(key, str(int(self.writer.meta(key) or 0) + more))
+
+    def _observe(self, readings: Sequence[TicketReading], time: str) -> set[WorkPackageId]:
+        fresh: set[WorkPackageId] = set()
+        tickets, revisions = self._stored([reading.listed.id for reading in readings])
+        for reading in readings:
+            listed = reading.listed
+            row = (listed.project, listed.status, listed.type, False, True)
+            if tickets.get(listed.id) != row:
+                tickets[listed.id] = row
+                self.writer.append(EntryKind.TICKET, listed.id, ticket_payload(listed, time, synced=True))
+            for activity, updated_at, received in reading.activities:
+                content = canonical(received)
+                mark = digest(content)
+                stored = revisions.get((listed.id, activity))
+                # A redacted revision has no digest: only a newer updatedAt may bring its text back.
+                if stored is None or (stored[0] != updated_at if stored[1] is None else stored[1] != mark):
+                    fresh.add(listed.id)
+                    payload = b'{"at":"%s","received":%s}' % (time.encode(), content)
+                    seq = self.writer.draft(EntryKind.ACTIVITY, listed.id, payload)
+                    self.writer.projection.activity(seq, listed.id, activity, updated_at, mark)
+                    revisions[listed.id, activity] = updated_at, mark
+        return fresh
 
     def _stored(
         self, work_packages: Sequence[WorkPackageId]

@@ -136,6 +136,14 @@ def test_a_ticket_read_twice_without_news_is_stored_once(ledger: Ledger) -> None
     assert [r.received["id"] for r in ledger.revisions(WP)] == [1, 2]
 
 
+def test_any_number_of_tickets_can_be_read_at_once_and_one_of_them_twice(ledger: Ledger) -> None:
+    many = [reading(of=listed(number)) for number in range(1, 2_500)]
+    ledger.observe([*many, many[0], reading(of=listed(1, status=3))], at=T0)
+    assert len(ledger.known()) == 2_499
+    assert ledger.known()[WorkPackageId(1)].status == 3
+    assert len(ledger.sightings(WorkPackageId(1))) == 2
+
+
 def test_every_revision_of_an_activity_is_kept_in_order_even_one_that_comes_back(ledger: Ledger) -> None:
     texts = ["first", "second", "first"]
     for number, text in enumerate(texts):
