@@ -86,12 +86,23 @@ def fill(path: Path, policy: Policy) -> None:
         )
 
 
+def decide(path: Path, policy: Policy) -> None:
+    """Write down what this policy says to the moves, as the bridge would have."""
+    with Queries(f"sqlite:///{path}") as queries, queries.snapshot() as snapshot:
+        found = replay(snapshot, policy, None, NOW).differences
+    modes = {"put back": "enforce", "reported": "observe"}
+    said = [("illegal", one.rules[0], modes[one.new], one.told.activity) for one in found if one.new in modes]
+    with sqlite3.connect(path) as store:
+        store.executemany("UPDATE decision SET verdict = ?, rule = ?, mode = ? WHERE seq = ?", said)
+
+
 def main() -> None:
     policy = load(CEGAPE.read_bytes(), CEGAPE.name)
     strict = replace(policy, rules=tuple(replace(rule, mode=Mode.ENFORCE) for rule in policy.rules), hash="strict")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bridge.db"
         fill(path, policy)
+        decide(path, policy)
         with Queries(f"sqlite:///{path}") as queries, queries.snapshot() as snapshot:
             for name, against in (("beside what was decided", None), ("beside a stricter policy", strict)):
                 best = wall = float("inf")
