@@ -1,4 +1,4 @@
-"""The short form of ``./run torture``: a fixed set of worlds, so that a change that breaks a promise fails here first."""
+"""The short form of ``./run torture``: fixed worlds, so that a change that breaks a promise fails here first."""
 
 from __future__ import annotations
 
