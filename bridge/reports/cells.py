@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from bridge.reports.language import Language
-from bridge.reports.values import Cell, Kind, Tally
+from bridge.reports.values import Cell, Chart, Kind, Report, Table, Tally
 
 NONE = "\N{EM DASH}"
 """What stands where there is no value."""
@@ -23,6 +24,42 @@ _BREAKS = re.compile(r"\s*[\r\n\t]+\s*")
 def harmless(text: str) -> str:
     """A text on one line, without characters that act instead of showing."""
     return _HARMFUL.sub("", _BREAKS.sub(" ", text))
+
+
+def disarmed(report: Report) -> Report:
+    """The report with every text around its cells made harmless. Cells are, where each format writes them."""
+
+    def table(each: Table) -> Table:
+        columns = [replace(column, title=harmless(column.title)) for column in each.columns]
+        return replace(
+            each,
+            title=harmless(each.title),
+            note=harmless(each.note),
+            none=harmless(each.none),
+            columns=columns,
+            charts=[chart(one) for one in each.charts],
+        )
+
+    def chart(each: Chart) -> Chart:
+        return replace(
+            each,
+            title=harmless(each.title),
+            label_title=harmless(each.label_title),
+            labels=[harmless(label) for label in each.labels],
+            series=[replace(series, name=harmless(series.name)) for series in each.series],
+        )
+
+    return replace(
+        report,
+        title=harmless(report.title),
+        summary=harmless(report.summary),
+        period=harmless(report.period),
+        notices=[harmless(notice) for notice in report.notices],
+        figures=[replace(f, title=harmless(f.title), note=harmless(f.note)) for f in report.figures],
+        tables=[table(each) for each in report.tables],
+        rows=table(report.rows),
+        definition=[replace(fact, title=harmless(fact.title), text=harmless(fact.text)) for fact in report.definition],
+    )
 
 
 def clipped(text: str, most: int) -> str:

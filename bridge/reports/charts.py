@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from xml.etree import ElementTree
 
-from bridge.reports.cells import clipped, harmless
+from bridge.reports.cells import clipped
 from bridge.reports.language import Language
 from bridge.reports.values import Chart, Kind, Series, Shape
 
@@ -40,7 +40,7 @@ def svg(chart: Chart, language: Language) -> str:
     drawn.attrib = {
         "viewBox": f"0 0 {WIDTH} {height}",
         "role": "img",
-        "aria-label": harmless(chart.title),
+        "aria-label": chart.title,
         "class": f"chart {chart.shape.value}",
         "font-family": "sans-serif",
         "font-size": "11",
@@ -83,7 +83,7 @@ def _draw(chart: Chart, form: Callable[[float], str]) -> ElementTree.Element:
         Shape.LINES: pygal.Line,
     }
     upwards = -1 if chart.shape is Shape.BARS else 1  # pygal begins at the bottom; people read from the top
-    labels = [clipped(harmless(label), LABEL) for label in chart.labels][::upwards]
+    labels = [clipped(label, LABEL) for label in chart.labels][::upwards]
     every = -(-len(labels) // MOST_LABELS)
     options: dict[str, object] = {
         "width": WIDTH,
@@ -110,7 +110,7 @@ def _draw(chart: Chart, form: Callable[[float], str]) -> ElementTree.Element:
         options["fill"] = True
     drawing = kinds[chart.shape](**options)
     for series in chart.series:
-        drawing.add(harmless(series.name), list(series.values)[::upwards], formatter=form)
+        drawing.add(series.name, list(series.values)[::upwards], formatter=form)
     tree: ElementTree.Element = drawing.render_tree()
     return tree
 

@@ -7,7 +7,7 @@ import io
 from datetime import date, datetime, timedelta
 
 from bridge.errors import ConfigError
-from bridge.reports.cells import harmless, plain
+from bridge.reports.cells import disarmed, harmless, plain
 from bridge.reports.values import Cell, Kind, Report, Table
 
 DELIMITERS = {"fr": ";", "en": ","}
@@ -22,10 +22,11 @@ def render(report: Report, table: str = "") -> bytes:
     Times are ISO 8601 with their offset, durations whole seconds, shares numbers from 0 to 1. UTF-8 with the mark that
     makes spreadsheets read it as such.
     """
+    report = disarmed(report)
     chosen = _table(report, table)
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=DELIMITERS[report.language], lineterminator="\r\n")
-    writer.writerow([_title(column.title, column.kind) for column in chosen.columns])
+    writer.writerow([inert(_title(column.title, column.kind)) for column in chosen.columns])
     for row in chosen.rows:
         writer.writerow([_cell(cell) for cell in row])
     return file.getvalue().encode("utf-8-sig")

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bridge.reports import charts
-from bridge.reports.cells import NUMERIC, clipped, shown
+from bridge.reports.cells import NUMERIC, clipped, disarmed, harmless, shown
 from bridge.reports.language import Language
 from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table, Tally
 
@@ -30,12 +30,12 @@ LONG = 40
 def render(report: Report, language: Language, *, rows: int = ROWS) -> str:
     """The whole page, with at most ``rows`` of the rows behind the numbers."""
     template = _environment().get_template("report.html")
-    return template.render(**_context(report, language, rows), style=Markup(style()))  # noqa: S704 - our own file
+    return template.render(**_context(disarmed(report), language, rows), style=Markup(style()))  # noqa: S704 - our own file
 
 
 def body(report: Report, language: Language) -> Markup:
     """What stands in ``main``, for a page that brings its own frame and links ``style()``."""
-    return Markup(_environment().get_template("body.html").render(**_context(report, language, ROWS)))  # noqa: S704 - escaped there
+    return Markup(_environment().get_template("body.html").render(**_context(disarmed(report), language, ROWS)))  # noqa: S704 - escaped there
 
 
 @lru_cache(1)
@@ -106,7 +106,7 @@ class _Cells:
         lines = []
         for place in tally.rows[:BEHIND]:
             row = self._report.rows.rows[place]
-            name = escape(str(row[self._naming]) if self._naming is not None else f"#{place + 1}")
+            name = escape(harmless(str(row[self._naming])) if self._naming is not None else f"#{place + 1}")
             lines.append(f'<li><a href="#row-{place}">{name}</a></li>' if place < self._most else f"<li>{name}</li>")
         if tally.total > BEHIND:
             more = self._language.plural("and {count} more", "and {count} more", tally.total - BEHIND)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TypedDict
 
 import orjson
 
-from bridge.reports.values import Cell, Column, Report, Table, Tally
+from bridge.reports.cells import disarmed
+from bridge.reports.values import Cell, Report, Table, Tally
 
 VERSION = 1
 
 
-class CountedValue(TypedDict):
+@dataclass(frozen=True, slots=True)
+class CountedValue:
     """A count, and the positions of the counted rows in ``rows.rows``."""
 
     count: int
@@ -24,7 +26,8 @@ Value = str | int | float | CountedValue | None
 """Times as ISO 8601 in UTC, durations in seconds, shares from 0 to 1; null is "there is none"."""
 
 
-class ColumnDocument(TypedDict):
+@dataclass(frozen=True, slots=True)
+class ColumnDocument:
     """``key`` never changes; ``title`` is in the report's language."""
 
     key: str
@@ -32,7 +35,8 @@ class ColumnDocument(TypedDict):
     kind: str
 
 
-class TableDocument(TypedDict):
+@dataclass(frozen=True, slots=True)
+class TableDocument:
     """Rows of values in the order of the columns."""
 
     key: str
@@ -42,7 +46,8 @@ class TableDocument(TypedDict):
     rows: list[list[Value]]
 
 
-class FigureDocument(TypedDict):
+@dataclass(frozen=True, slots=True)
+class FigureDocument:
     """A headline number; ``before`` is that of the period before, null where it was not asked for."""
 
     key: str
@@ -53,7 +58,8 @@ class FigureDocument(TypedDict):
     before: Value
 
 
-class FactDocument(TypedDict):
+@dataclass(frozen=True, slots=True)
+class FactDocument:
     """A line of the definition."""
 
     key: str
@@ -61,7 +67,8 @@ class FactDocument(TypedDict):
     text: str
 
 
-class PeriodDocument(TypedDict):
+@dataclass(frozen=True, slots=True)
+class PeriodDocument:
     """Both days included, in this time zone."""
 
     first: str
@@ -69,7 +76,8 @@ class PeriodDocument(TypedDict):
     zone: str
 
 
-class ReportDocument(TypedDict):
+@dataclass(frozen=True, slots=True)
+class ReportDocument:
     """A report."""
 
     version: int
@@ -88,35 +96,28 @@ class ReportDocument(TypedDict):
 
 def document(report: Report) -> ReportDocument:
     """The report as what JSON can hold."""
-    return {
-        "version": VERSION,
-        "report": report.name,
-        "title": report.title,
-        "summary": report.summary,
-        "language": report.language,
-        "period": {"first": report.first.isoformat(), "last": report.last.isoformat(), "zone": report.zone},
-        "made_at": report.made_at.isoformat(),
-        "notices": list(report.notices),
-        "definition": [{"key": fact.key, "title": fact.title, "text": fact.text} for fact in report.definition],
-        "figures": [
-            {
-                "key": figure.key,
-                "title": figure.title,
-                "kind": figure.kind.value,
-                "value": _value(figure.value),
-                "note": figure.note,
-                "before": _value(figure.before),
-            }
-            for figure in report.figures
+    return ReportDocument(
+        version=VERSION,
+        report=report.name,
+        title=report.title,
+        summary=report.summary,
+        language=report.language,
+        period=PeriodDocument(report.first.isoformat(), report.last.isoformat(), report.zone),
+        made_at=report.made_at.isoformat(),
+        notices=list(report.notices),
+        definition=[FactDocument(fact.key, fact.title, fact.text) for fact in report.definition],
+        figures=[
+            FigureDocument(f.key, f.title, f.kind.value, _value(f.value), f.note, _value(f.before))
+            for f in report.figures
         ],
-        "tables": [_table(table) for table in report.tables],
-        "rows": _table(report.rows),
-    }
+        tables=[_table(table) for table in report.tables],
+        rows=_table(report.rows),
+    )
 
 
 def render(report: Report) -> bytes:
     """The report as UTF-8."""
-    return orjson.dumps(document(report), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(document(disarmed(report)), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def schema() -> Mapping[str, object]:
@@ -127,17 +128,8 @@ def schema() -> Mapping[str, object]:
 
 
 def _table(table: Table) -> TableDocument:
-    return {
-        "key": table.key,
-        "title": table.title,
-        "note": table.note,
-        "columns": [_column(column) for column in table.columns],
-        "rows": [_row(row) for row in table.rows],
-    }
-
-
-def _column(column: Column) -> ColumnDocument:
-    return {"key": column.key, "title": column.title, "kind": column.kind.value}
+    columns = [ColumnDocument(column.key, column.title, column.kind.value) for column in table.columns]
+    return TableDocument(table.key, table.title, table.note, columns, [_row(row) for row in table.rows])
 
 
 def _row(row: Sequence[Cell]) -> list[Value]:
@@ -147,7 +139,7 @@ def _row(row: Sequence[Cell]) -> list[Value]:
 def _value(cell: Cell) -> Value:
     match cell:
         case Tally(total, rows):
-            return {"count": total, "rows": list(rows)}
+            return CountedValue(total, list(rows))
         case datetime():
             return cell.isoformat()
         case date():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Literal
 
-from bridge.reports.cells import NUMERIC, clipped, plain, shown
+from bridge.reports.cells import NUMERIC, clipped, disarmed, plain, shown
 from bridge.reports.language import Language
 from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
 
@@ -23,6 +23,7 @@ def render(report: Report, language: Language, *, width: int = 100, colour: bool
     from rich.table import Table as Grid  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    report = disarmed(report)
     file = io.StringIO()
     console = Console(
         file=file, width=width, force_terminal=colour, color_system="auto" if colour else None, highlight=False
@@ -82,6 +83,7 @@ def render(report: Report, language: Language, *, width: int = 100, colour: bool
 
 def headlines(report: Report, language: Language) -> str:
     """Title, period, figures and notices, without lines that a mail program would have to break."""
+    report = disarmed(report)
     lines = [report.title, report.period, ""]
     lines += [f"! {notice}" for notice in report.notices]
     for figure in report.figures:

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bridge.reports.cells import clipped, harmless, plain
+from bridge.reports.cells import clipped, disarmed, harmless, plain
 from bridge.reports.language import Language
 from bridge.reports.render_html import before
 from bridge.reports.values import Cell, Kind, Report, Table
@@ -52,6 +52,7 @@ def render(report: Report, language: Language) -> bytes:
     }
     with xlsxwriter.Workbook(file, options) as book:
         book.set_properties({"title": harmless(report.title), "comments": harmless(report.summary)})
+        report = disarmed(report)
         writer = _Writer(book, report, language)
         writer.headlines()
         for table in report.all_tables:
@@ -89,19 +90,19 @@ class _Writer:
         lines += [(report.period, self._plain), *((notice, self._bold) for notice in report.notices)]
         row = 0
         for text, style in lines:
-            sheet.write_string(row, 0, harmless(text), style)
+            sheet.write_string(row, 0, text, style)
             row += 1
         row += 1
         for figure in report.figures:
-            sheet.write_string(row, 0, harmless(figure.title), self._bold)
+            sheet.write_string(row, 0, figure.title, self._bold)
             self._cell(sheet, row, 1, figure.value, figure.kind, linked=False)
             notes = [figure.note, before(figure, language) if figure.compared else ""]
-            sheet.write_string(row, 2, harmless(language.semicolon.join(filter(None, notes))), self._plain)
+            sheet.write_string(row, 2, language.semicolon.join(filter(None, notes)), self._plain)
             row += 1
         row += 1
         for fact in report.definition:
-            sheet.write_string(row, 0, harmless(fact.title), self._bold)
-            sheet.write_string(row, 2, harmless(fact.text), self._wrapped)
+            sheet.write_string(row, 0, fact.title, self._bold)
+            sheet.write_string(row, 2, fact.text, self._wrapped)
             row += 1
 
     def table(self, table: Table) -> None:
@@ -112,7 +113,7 @@ class _Writer:
             sheet.set_column(number, number, _width(table, number))
         sheet.freeze_panes(1, 0)
         for number, column in enumerate(table.columns):
-            sheet.write_string(0, number, harmless(column.title), self._head)
+            sheet.write_string(0, number, column.title, self._head)
         sheet.autofilter(0, 0, max(len(rows), 1), len(table.columns) - 1)
         linked = bool(self._report.ticket_url) and len(rows) <= MOST_LINKS
         for row, cells in enumerate(rows, 1):
@@ -121,7 +122,7 @@ class _Writer:
 
     def _sheet(self, title: str) -> Any:
         """A sheet by a name that no other has, of the characters and length that are allowed."""
-        base = clipped("".join(" " if c in "[]:*?/\\'" else c for c in harmless(title)).strip() or "-", 28)
+        base = clipped("".join(" " if c in "[]:*?/\\'" else c for c in title).strip() or "-", 28)
         name, number = base, 2
         while name.casefold() in self._names:
             name, number = f"{base[:26]} {number}", number + 1

@@ -1,0 +1,384 @@
+"""Every format says the same, and no text in any field can act on whoever opens it."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import openpyxl
+import pytest
+from openpyxl.cell import Cell
+from pydantic import TypeAdapter
+
+from bridge.errors import ConfigError
+from bridge.reports import catalog, charts, render_csv, render_html, render_json, render_text, render_xlsx
+from bridge.reports.cells import harmless
+from bridge.reports.definitions.explain import explain
+from bridge.reports.desk import Desk
+from bridge.reports.language import language
+from bridge.reports.period import Period
+from bridge.reports.render import FORMATS, render
+from bridge.reports.values import Chart, Column, Kind, LazyRows, Report, Series, Shape, Table
+from tests.reports.world import BRIDGE, CEGAPE, Move, Said, Ticket, World, reported
+
+PARIS = ZoneInfo("Europe/Paris")
+NOVEMBER = Period(date(2026, 11, 1), date(2026, 11, 30), PARIS)
+SPOKEN = {code: language(code, PARIS) for code in ("fr", "en")}
+MINUTE = timedelta(minutes=1)
+
+
+def at(day: int, hour: int, minute: int = 0) -> datetime:
+    return datetime(2026, 11, day, hour, minute, tzinfo=UTC)
+
+
+WORLD = World(
+    tickets=(
+        Ticket(
+            1,
+            (
+                Move(at(2, 8), "NOUVEAU", 59, "client"),
+                Move(at(2, 9), "EN COURS", 57, "cegape", comment="Nous regardons."),
+                Move(at(3, 9), "EN COURS DE TEST", 59, "client", verdict="illegal", put_back=MINUTE),
+                Move(at(3, 9, 1), "EN COURS", BRIDGE, None, own=True),
+                Move(at(5, 15), "EN COURS DE TEST", 58, "cegape"),
+                Move(at(6, 8), "RESOLU", 59, "client"),
+                Move(at(9, 8), "CORRECTION NON VALIDE", 59, "client"),
+            ),
+            details=(("Sujet", "Bulletin faux"), ("Assigné à", "Support"), ("Version", "26.11")),
+        ),
+        Ticket(
+            2,
+            (
+                Move(at(10, 8), "NOUVEAU", 60, "client"),
+                Move(at(10, 9), "REJETE", 57, "cegape", verdict="illegal"),
+                Move(at(11, 9), "EN COURS", 70, None, verdict="undecided"),
+            ),
+            said=(Said(at(10, 10), 57),),
+            project=13,
+        ),
+    ),
+    watermark=datetime(2026, 11, 24, 17, tzinfo=UTC),
+)
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</style></svg><script>alert(2)</script>",
+    '=HYPERLINK("http://evil.example","x")',
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "  =1+1",
+    "\t=1+1",
+    "\N{RIGHT-TO-LEFT OVERRIDE}txt.exe",
+    "שלום \N{ARABIC LETTER ALEF}",
+    "👩‍💻 émoji",
+    "a\x00b\x07c\x1b[31md\ufffe",
+    "{{ 7 * 7 }} {% raw %} {name} %s",
+    "x" * 10_000,
+    "line\nbreak\r\nand tab\t",
+    "\ud800",
+    "&lt;b&gt; &amp; 'quoted' \"twice\"",
+)
+
+
+@pytest.fixture
+def desk(template: Path, tmp_path: Path) -> Iterator[Desk]:
+    with reported(template, tmp_path, NOVEMBER, WORLD, code="fr", projects=frozenset({11, 13})) as made:
+        yield made
+
+
+@pytest.fixture(params=catalog.REPORTS)
+def report(request: pytest.FixtureRequest, desk: Desk) -> Report:
+    return catalog.make(request.param, desk)
+
+
+def poisoned(report: Report) -> Report:
+    """The report with a hostile text in every text that it has."""
+    count = 0
+
+    def next_text() -> str:
+        nonlocal count
+        count += 1
+        return HOSTILE[count % len(HOSTILE)]
+
+    def table(each: Table) -> Table:
+        rows = [
+            [next_text() if isinstance(cell, str) else cell for cell in row] for row in [*each.rows, *each.rows[:1]]
+        ]
+        columns = [replace(column, title=next_text()) for column in each.columns]
+        shown = [
+            replace(
+                chart,
+                title=next_text(),
+                labels=[next_text() for _ in chart.labels],
+                series=[replace(s, name=next_text()) for s in chart.series],
+            )
+            for chart in each.charts
+        ]
+        return replace(
+            each, title=next_text(), note=next_text(), none=next_text(), rows=rows, columns=columns, charts=shown
+        )
+
+    return replace(
+        report,
+        title=next_text(),
+        summary=next_text(),
+        period=next_text(),
+        notices=[next_text(), next_text()],
+        figures=[replace(f, title=next_text(), note=next_text()) for f in report.figures],
+        tables=[table(each) for each in report.tables],
+        rows=table(report.rows),
+        definition=[replace(fact, title=next_text(), text=next_text()) for fact in report.definition],
+    )
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page, as far as it matters here."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "hr", "input"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.texts.append(data)
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_a_page_is_whole_by_itself_and_holds_no_script(report: Report) -> None:
+    page = Page(render_html.render(report, SPOKEN["fr"]))
+    assert page.named("html") == [{"lang": "fr"}]
+    assert not {"script", "link", "iframe", "object", "img", "form"} & {tag for tag, _ in page.tags}
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    urls = [value for _, each in page.tags for name, value in each.items() if name in ("href", "src", "action")]
+    assert all(url and url.startswith(("#", "https://openproject.example.org/work_packages/")) for url in urls)
+    targets = {attributes.get("id") for _, attributes in page.tags}
+    assert {url[1:] for url in urls if url and url.startswith("#")} <= targets
+    ids = [attributes["id"] for _, attributes in page.tags if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+def test_each_chart_is_an_image_with_a_label_and_stands_above_its_numbers(report: Report) -> None:
+    text = render_html.render(report, SPOKEN["fr"])
+    drawn = [chart for table in report.all_tables if table.rows for chart in table.charts]
+    figures = re.findall(r"<figure>(.*?)</figure>", text, re.DOTALL)
+    assert len(figures) == len(drawn)
+    for chart, figure in zip(drawn, figures, strict=True):
+        page = Page(figure)
+        (picture,) = page.named("svg")
+        assert picture["role"] == "img"
+        assert picture["aria-label"] == chart.title
+        assert page.named("details")
+        assert page.named("table")
+        numbers = " ".join(page.texts)
+        for series in chart.series:
+            for value in series.values:
+                assert charts.value_text(value, chart.kind, SPOKEN["fr"]) in numbers or chart.kind is Kind.COUNT
+
+
+def test_hostile_texts_are_texts_in_a_page(report: Report) -> None:
+    text = render_html.render(poisoned(report), SPOKEN["fr"])
+    page = Page(text)
+    assert not {"script", "img"} & {tag for tag, _ in page.tags}
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert len(page.named("style")) == 1
+    assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in text
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe]", text)
+    text.encode("utf-8")
+    if page.named("bdi"):
+        assert any("<script>alert(1)</script>" in said for said in page.texts)
+
+
+def test_hostile_texts_are_texts_in_a_spreadsheet(report: Report) -> None:
+    content = render_xlsx.render(poisoned(report), SPOKEN["fr"])
+    book = openpyxl.load_workbook(io.BytesIO(content))
+    for sheet in book:
+        for row in sheet.iter_rows():
+            for cell in row:
+                assert cell.data_type != "f", cell.value
+                assert len(str(cell.value or "")) <= render_xlsx.MOST_TEXT
+    assert len(book.sheetnames) == len({name.casefold() for name in book.sheetnames}) == len(report.all_tables) + 1
+
+
+def test_hostile_texts_begin_no_formula_in_a_csv(report: Report) -> None:
+    hostile = poisoned(report)
+    for table in hostile.all_tables:
+        rows = list(csv.reader(io.StringIO(render_csv.render(hostile, table.key).decode("utf-8-sig")), delimiter=";"))
+        assert len(rows) == len(table.rows) + 1 or len({t.key for t in hostile.all_tables}) < len(hostile.all_tables)
+        for cell in (cell for row in rows[1:] for cell in row):
+            assert not cell.lstrip().startswith(("=", "+", "@")), cell
+            assert not cell.lstrip().startswith("-") or re.fullmatch(r"-?\d+(\.\d+)?", cell), cell
+            assert not re.search("[\x00-\x08\x0b-\x1f]", cell)
+
+
+def test_hostile_texts_reach_a_terminal_without_their_controls(report: Report) -> None:
+    text = render_text.render(poisoned(report), SPOKEN["fr"], width=100)
+    assert "\x1b" not in text
+    assert not re.search("[\x00-\x08\x0b-\x1f]", text.replace("\n", ""))
+    assert max(map(len, text.splitlines())) <= 200
+
+
+def test_json_follows_its_published_schema_and_keeps_every_value(report: Report) -> None:
+    content = render_json.render(poisoned(report))
+    TypeAdapter(render_json.ReportDocument).validate_json(content, strict=True)
+    document = json.loads(content)
+    assert [table["key"] for table in document["tables"]] == [table.key for table in report.tables]
+    assert len(document["rows"]["rows"]) == len(report.rows.rows) + (1 if report.rows.rows else 0)
+    schema = render_json.schema()
+    assert set(schema["required"]) == set(document)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "pdf"])
+def test_every_format_holds_the_headline_numbers(form: str, desk: Desk) -> None:
+    report = catalog.make("violations", desk)
+    content = render(report, SPOKEN["fr"], form)
+    assert content
+    if form == "csv":
+        assert content.startswith(b"\xef\xbb\xbf")
+        assert content.count(b"\r\n") == len(report.rows.rows) + 1
+    if form in ("text", "html"):
+        assert "Changements non conformes" in content.decode()
+
+
+def test_a_format_that_there_is_not_is_refused_with_those_there_are(desk: Desk) -> None:
+    with pytest.raises(ConfigError, match="text, html, csv, xlsx, json, pdf"):
+        render(catalog.make("reverts", desk), SPOKEN["fr"], "docx")
+
+
+def test_a_report_that_there_is_not_is_refused_with_those_there_are(desk: Desk) -> None:
+    with pytest.raises(ConfigError, match="violations, reverts"):
+        catalog.make("nonsense", desk)
+
+
+def test_a_csv_of_a_table_that_there_is_not_is_refused_with_those_there_are(desk: Desk) -> None:
+    with pytest.raises(ConfigError, match="by-party"):
+        render_csv.render(catalog.make("violations", desk), "nonsense")
+
+
+def test_a_spreadsheet_has_real_dates_in_the_zone_of_the_report_and_filters(desk: Desk) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(render_xlsx.render(catalog.make("violations", desk), SPOKEN["fr"])))
+    sheet = book["Les changements"]
+    header = [cell.value for cell in sheet[1]]
+    time = sheet.cell(2, header.index("Date") + 1)
+    assert isinstance(time, Cell)
+    assert time.is_date
+    assert time.value == datetime(2026, 11, 11, 10, 0)  # noqa: DTZ001 - a sheet knows no zone; this is Paris
+    assert sheet.auto_filter.ref == f"A1:{sheet.cell(1, len(header)).coordinate[:-1]}{sheet.max_row}"
+    assert sheet.freeze_panes == "A2"
+    ticket = sheet.cell(2, header.index("Ticket") + 1)
+    assert ticket.hyperlink is not None
+    assert ticket.hyperlink.target == "https://openproject.example.org/work_packages/2"
+
+
+def test_a_csv_speaks_the_spreadsheets_language(desk: Desk) -> None:
+    french = render_csv.render(catalog.make("violations", desk)).decode("utf-8-sig")
+    assert french.splitlines()[0].startswith("Décision;Date;Ticket")
+    english = catalog.make("violations", replace(desk, language=SPOKEN["en"]))
+    assert render_csv.render(english).decode("utf-8-sig").splitlines()[0].startswith("Decision,Time,Ticket")
+
+
+def test_a_long_report_is_cut_in_a_page_and_whole_in_csv(desk: Desk) -> None:
+    report = catalog.make("violations", desk)
+    columns = (Column("decision", "Decision", Kind.DECISION), Column("n", "N", Kind.COUNT))
+    long = replace(report, rows=Table("rows", "Rows", columns, LazyRows(30_000, lambda n: (f"d{n}", n))))
+    page = render_html.render(long, SPOKEN["en"])
+    assert "The first 500 of 30,000 rows." in page
+    assert len(page) < 1_000_000
+    assert page.count("<tr id=") == render_html.ROWS
+    assert render_csv.render(long).count(b"\r\n") == 30_001
+
+
+def test_an_empty_period_says_so_in_every_format(template: Path, tmp_path: Path) -> None:
+    empty = Period(date(2020, 1, 1), date(2020, 1, 31), PARIS)
+    with reported(template, tmp_path, empty, World((), WORLD.watermark), code="en", projects=frozenset({11})) as desk:
+        for name in catalog.REPORTS:
+            report = catalog.make(name, desk)
+            assert report.period == "from 1 January 2020 to 31 January 2020"
+            for form in FORMATS:
+                if form != "pdf":
+                    assert render(report, SPOKEN["en"], form)
+            if name not in ("completeness", "policy", "violations"):
+                assert report.notices[:1] == ["Nothing was recorded for this report in this period."], name
+
+
+def test_one_tickets_life_tells_every_move_with_its_place_in_the_ledger(desk: Desk) -> None:
+    report = explain(desk, 1)  # type: ignore[arg-type]
+    keys = [column.key for column in report.rows.columns]
+    rows = [dict(zip(keys, row, strict=True)) for row in report.rows.rows]
+    assert [row["to"] for row in rows][:4] == ["NOUVEAU", "EN COURS", "EN COURS DE TEST", "EN COURS"]
+    assert [row["outcome"] for row in rows][2:4] == ["annulé", "changement fait par le pont"]
+    assert rows[2]["rule"] == "a-rule"
+    assert rows[2]["instead"] == "EN ATTENTE"
+    assert all(isinstance(row["entry"], int) for row in rows)
+    page = render_html.render(report, SPOKEN["fr"])
+    assert page.index("Les changements") < page.index("Ce qui a été expliqué")
+
+
+def test_a_ticket_that_was_never_seen_is_an_error_that_says_what_to_do(desk: Desk) -> None:
+    with pytest.raises(ConfigError, match="ticket 99 is not in the ledger"):
+        explain(desk, 99)  # type: ignore[arg-type]
+
+
+def test_reports_about_somebody_want_to_know_about_whom(desk: Desk) -> None:
+    with pytest.raises(ConfigError, match="--person NUMBER or --project"):
+        catalog.make("my-requests", replace(desk, projects=None, person=None))
+
+
+@pytest.mark.parametrize("shape", list(Shape))
+def test_a_chart_is_small_has_no_styles_and_skips_what_is_not_there(shape: Shape) -> None:
+    chart = Chart("k", "T", shape, "L", ["a", "b", "c"], [Series("s", [1, None, 3]), Series("t", [0, 2.5, 1])])
+    drawn = charts.svg(chart, SPOKEN["en"])
+    assert len(drawn) < 5_000
+    assert not re.search(r"<style|<script|style=|xlink|\bid=", drawn)
+    assert charts.svg(replace(chart, labels=[]), SPOKEN["en"]) == ""
+
+
+def test_texts_stay_readable_when_they_are_made_harmless() -> None:
+    assert harmless("Bulletin n° 3 – « payé » 👍") == "Bulletin n° 3 – « payé » 👍"
+    assert harmless("one\r\n  two\tthree") == "one two three"
+
+
+@pytest.mark.filterwarnings("ignore::ImportWarning")
+def test_pdf_is_a_document_or_says_how_to_get_its_extra(desk: Desk) -> None:
+    report = catalog.make("reverts", desk)
+    if importlib.util.find_spec("weasyprint"):
+        assert render(report, SPOKEN["fr"], "pdf").startswith(b"%PDF")
+    else:
+        with pytest.raises(ConfigError, match=r"openproject-bridge\[pdf\]"):
+            render(report, SPOKEN["fr"], "pdf")
+
+
+def test_conventions_of_one_desk_do_not_leak_into_another(template: Path, tmp_path: Path) -> None:
+    with reported(template, tmp_path, NOVEMBER, WORLD, held=replace(CEGAPE, waits_on={}, reasons=frozenset())) as desk:
+        assert any("waits-on" in notice for notice in catalog.make("whose-clock", desk).notices)
+        assert any("reasons" in notice for notice in catalog.make("without-reason", desk).notices)
