@@ -19,6 +19,8 @@ from pathlib import Path
 from tests.torture.world import Broken, Promise, Tally, Terms, World, empty_ledger
 
 PROCESSES = 2
+MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+"""Worlds live in memory where there is some for files."""
 SHRUNK = 3
 """Broken worlds that are made smaller: it takes time, and more of the same tell nothing new."""
 SHRINKING = 60.0
@@ -122,8 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="N,N…", help="only these steps, for one world")
     parser.add_argument("--trace", action="store_true", help="tell everything that happens, for one world")
     options = parser.parse_args(arguments)
-    memory = Path("/dev/shm")  # worlds live in memory where there is some
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         directory = Path(name)
         if options.trace or options.only is not None:
             terms = Terms.of(options.seed, options.steps)

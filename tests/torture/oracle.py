@@ -247,10 +247,6 @@ class Oracle:
             unjudged = not earlier.own and (earlier.party is None or self._unsure_of(ticket, earlier) is not None)
             if unjudged and deed.target in been:
                 return "it may take back a move that cannot be judged"
-        for i, later in enumerate(journals[at + 1 :], at):
-            by_another = later.user != self.bridge and (later.user != deed.person or deed.origin is None)
-            if by_another and later.updated_at > later.created_at and later.state.status == journals[i].state.status:
-                return "a later activity of somebody else may hide moves"
         return None
 
     def _unsure_of(self, ticket: Ticket, deed: Deed) -> str | None:
@@ -269,6 +265,12 @@ class Oracle:
             for before, after in zip(journals[max(at - 1, 0) :], journals[max(at, 1) :], strict=False)
         ):
             return "the ticket changed project"
+        for before, later in zip(journals[at:], journals[at + 1 :], strict=False):
+            if later.state.status != before.state.status:
+                break
+            by_another = later.user != self.bridge and (later.user != deed.person or deed.origin is None)
+            if by_another and later.updated_at > later.created_at:
+                return "a later activity may hide that somebody moved on"
         if any(when >= journals[0].created_at for when in chronicle.renamed):
             return "statuses were renamed"
         if self._field is not None:

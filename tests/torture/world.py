@@ -786,7 +786,7 @@ class World:
 
     def _rename_status(self) -> None:
         """Another name for a while, and back. The bridge must have known the first."""
-        if self._enforcing_from is None:
+        if self._ledger.watermark() is None:
             return
         with self._doing(None, 0, "a status is renamed"):
             self._chronicle.renamed.append(self.clock())
@@ -935,12 +935,13 @@ class World:
             )
             if reason or mode == "observe"
         ]
-        found += [
-            f"{state}: {detail}"
-            for state, detail in self._rows(
-                "SELECT state, detail FROM action WHERE work_package = ? AND activity = ?", ticket.id, deed.activity
-            )
-        ]
+        actions = self._rows(
+            "SELECT seq, state, detail FROM action WHERE work_package = ? AND activity = ?", ticket.id, deed.activity
+        )
+        found += [f"{state}: {detail}" for _, state, detail in actions if detail]
+        for (payload,) in self._rows("SELECT payload FROM entry WHERE kind = 'hold' AND work_package = ?", ticket.id):
+            held = json.loads(payload)
+            found += [f"held: {held['reason']}" for seq, _, _ in actions if seq == held["action"]]
         return found
 
     def _check_the_books(self) -> None:
