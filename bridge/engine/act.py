@@ -40,8 +40,8 @@ PAST_IS_TOLD_FOR = timedelta(hours=24)
 PRINTED = timedelta(milliseconds=1)
 """Printed times are truncated to milliseconds (contract §2.3): one less is certainly before."""
 
-EXPLAINED_WITHIN = timedelta(days=1)
-"""How long a ticket that went out of sight before the explanation was written is asked for again, once a cycle."""
+PATIENCE = timedelta(days=1)
+"""How long a revert that cannot be proven or explained yet is tried again, once a cycle: each costs three requests."""
 
 LOCK_VERSION_OF_A_NEW_TICKET = 1
 """Where creation is saved twice (15.4, contract A.3)."""
@@ -74,7 +74,12 @@ class _Fresh:
 
     ticket: Ticket
     activities: tuple[ActivityReading, ...]
-    course: Course
+    ruling: Ruling
+
+    @property
+    def course(self) -> Course:
+        """What its activities say now."""
+        return self.ruling.course
 
 
 class Gate:
@@ -186,11 +191,12 @@ class Gate:
         if revert is None or revert.change.key != action.change or revert.to != action.to:
             last = fresh.course.judged[-1]
             if last.change.key == action.change and isinstance(last.verdict, Undecided):
-                return Acted(action, Result.HELD, last.verdict.reason)
+                return self._hold(action, last.verdict.reason)
+            self.intend(fresh.ruling)  # for the next cycle, which may not read this ticket again
             return self._end(action, Outcome.SUPERSEDED, "somebody has moved the ticket since", Result.MOVED_ON)
         if fresh.ticket.status != revert.change.target:
             # Somebody moved it between the two readings, or a custom field deceives: the next cycle will see.
-            return Acted(action, Result.HELD, "the ticket does not stand where its activities say")
+            return self._hold(action, "the ticket does not stand where its activities say")
         if doubt := self._unproven(fresh, revert.change):
             return self._end(action, Outcome.GIVEN_UP, doubt, Result.UNPROVEN)
         if reason := self._paused():
@@ -216,6 +222,12 @@ class Gate:
             case Missing():
                 return self._end(action, Outcome.SUPERSEDED, "the ticket is no longer visible", Result.MOVED_ON)
 
+    def _hold(self, action: StoredAction, reason: str) -> Acted:
+        """Leave it to the next cycle; but not for ever."""
+        if self._judge.now - action.intended_at < PATIENCE:
+            return Acted(action, Result.HELD, reason)
+        return self._end(action, Outcome.GIVEN_UP, reason, Result.UNPROVEN)
+
     def _end(self, action: StoredAction, outcome: Outcome, detail: str, result: Result) -> Acted:
         self._ledger.outcome(action.id, outcome, detail, at=self._clock())
         return Acted(action, result, detail)
@@ -234,8 +246,7 @@ class Gate:
             return None
         listed = Listed(ticket.id, ticket.project, ticket.status, ticket.type)
         (ruling,) = self._judge.take([Read(listed, activities, ticket)])
-        course = ruling.course
-        return _Fresh(ticket, activities, course)
+        return _Fresh(ticket, activities, ruling)
 
     # --- Proof ---
 
@@ -285,7 +296,7 @@ class Gate:
     def _unexplained(self, action: StoredAction) -> Acted:
         """Out of sight after it was put back: it is explained as soon as it is seen again."""
         now = self._judge.now
-        if now - (action.reverted_at or now) < EXPLAINED_WITHIN:
+        if now - (action.reverted_at or now) < PATIENCE:
             return Acted(action, Result.HELD, "put back, and not explained yet: the ticket is no longer visible")
         detail = "put back, and never explained: the ticket is no longer visible"
         return self._end(action, Outcome.GIVEN_UP, detail, Result.MOVED_ON)
