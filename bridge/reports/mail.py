@@ -136,5 +136,6 @@ def _message(
     message.set_content(text)
     for each in attachments:
         maintype, _, subtype = each.kind.partition(";")[0].partition("/")
-        message.add_attachment(each.content, maintype=maintype, subtype=subtype, filename=each.name)
+        name = " ".join(each.name.split())
+        message.add_attachment(each.content, maintype=maintype, subtype=subtype, filename=name)
     return message
