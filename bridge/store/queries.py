@@ -41,7 +41,7 @@ from bridge.store import schema
 from bridge.store.chain import START, link
 from bridge.store.database import BUSY_TIMEOUT, is_memory, parse, shown, translated
 from bridge.store.facts import decision_id
-from bridge.store.record import entries
+from bridge.store.record import Entry, entries
 from bridge.store.schema import APPLICATION_ID, HEAD, EntryKind
 from bridge.store.views import fact
 
@@ -672,19 +672,17 @@ class Snapshot:
         start = max(covered, size - TAIL)
         entry = schema.entry.c
         chain = START if start == 0 else self._connection.scalar(select(entry.chain).where(entry.seq == start))
-        checked = 0
+        checked, first_bad = 0, None
+        # Read to the end in any case: a server's cursor must not be left open.
         for each in entries(self._connection, select(schema.entry).where(entry.seq > start).order_by(entry.seq)):
-            try:
-                follows = (
-                    chain is not None and each.seq == start + checked + 1 and link(chain, each.leaf()) == each.chain
-                )
-            except ValueError:
-                follows = False
-            if not follows:
-                return Tail(checked, each.seq)
+            if first_bad is not None:
+                continue
+            if chain is None or not _follows(chain, each, start + checked + 1):
+                first_bad = each.seq
+                continue
             chain = each.chain
             checked += 1
-        return Tail(checked, None)
+        return Tail(checked, first_bad)
 
     def size(self) -> int:
         """How many entries the record has."""
@@ -825,6 +823,14 @@ class Snapshot:
 
 
 # --- Pieces of queries ----------------------------------------------------------------------------------------------
+
+
+def _follows(chain: bytes, entry: Entry, seq: int) -> bool:
+    """Whether an entry is the one with this number and continues this chain."""
+    try:
+        return entry.seq == seq and link(chain, entry.leaf()) == entry.chain
+    except ValueError:  # a row that cannot be hashed at all
+        return False
 
 
 def _has_comment(payload: Any) -> ColumnElement[bool]:
