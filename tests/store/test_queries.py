@@ -36,6 +36,7 @@ from bridge.domain.model import (
 )
 from bridge.errors import BridgeError, ConfigError, Stop
 from bridge.store import schema
+from bridge.store.erasure import redact_text
 from bridge.store.facts import Decision, Intent, Outcome, StoredAction, TicketReading
 from bridge.store.ledger import Ledger
 from bridge.store.queries import Queries, Snapshot
@@ -296,6 +297,14 @@ def test_comments_are_those_that_stand_now(ledger: Ledger, read: Read) -> None:
     )
     assert [(r.work_package, r.person, r.text) for r in read().remarks()] == [(7, 57, "the text of now")]
     assert [(wp, received["comment"]) for wp, received in read().commented([7, 9])] == [(7, "the text of now")]
+
+
+def test_what_is_left_of_an_erased_comment_still_counts_as_one(ledger: Ledger, read: Read) -> None:
+    ledger.observe([reading(activity(1, "Bonjour, le code est 1234-5678."), activity(2, "merci"))], at=T0)
+    redact_text(ledger, "1234-5678", by="the lawyer", reason="a code")
+    found = {r.seq: (r.work_package, r.person, r.text) for r in read().remarks()}
+    assert [(wp, person) for wp, person, _ in found.values()] == [(7, 57), (7, 57)]
+    assert not any("1234" in said for _, _, said in found.values())
 
 
 def test_what_activities_say_is_found_by_label_as_it_is_marked_up(ledger: Ledger, read: Read) -> None:
