@@ -62,7 +62,7 @@ def details(event: Event, language: Language) -> str:
         "written": text("written"),
     }
     return ", ".join(
-        f"{names.get(key, key)}{language.colon}{translated(str(value), language)}"
+        f"{names.get(key, key)}{language.colon}{translated(str(value)[:12] if key == 'hash' else str(value), language)}"
         for key, value in event.details.items()
         if key != "at" and not isinstance(value, list | dict)
     )

@@ -654,10 +654,11 @@ class Snapshot:
         query = _within(select(t.size, t.at, t.root, t.token.is_not(None)), t.at, since, until)
         return [Sealed(*row) for row in self._connection.execute(query.order_by(t.size))]
 
-    def first_event_before(self, kind: EntryKind, before: datetime) -> bool:
-        """Whether there was any event of this kind before a moment."""
+    def first_time(self, kind: EntryKind) -> datetime | None:
+        """When something of this kind was first recorded; None when it never was."""
         t = schema.event.c
-        return self._connection.scalar(select(t.seq).where(t.kind == kind.value, t.at < before).limit(1)) is not None
+        found: datetime | None = self._connection.scalar(select(func.min(t.at)).where(t.kind == kind.value))
+        return found
 
     def count_gaps(self) -> int:
         """Changes that the chain of a ticket's statuses needs and no activity shows."""

@@ -368,8 +368,8 @@ def test_time_is_somebodys_and_turns_are_changes_of_side(
                 at += cell
             if calendar:
                 expected[ticket.id] = (
-                    tuple(business[p] * cell for p in parties),
-                    tuple(calendar[p] * cell for p in parties),
+                    tuple(business[p] * cell if calendar[p] else None for p in parties),
+                    tuple(calendar[p] * cell if calendar[p] else None for p in parties),
                     max(0, len(sides) - 1),
                 )
         names = [p or "nobody" for p in parties]

@@ -375,8 +375,7 @@ def test_events_are_found_by_kind_time_and_ticket(ledger: Ledger, read: Read) ->
         T0 + 2 * MINUTE,
     ]
     assert [e.kind for e in snapshot.events(list(schema.EVENTS), work_package=WP)] == [EntryKind.RESUME]
-    assert snapshot.first_event_before(EntryKind.PAUSE, T0 + MINUTE)
-    assert not snapshot.first_event_before(EntryKind.PAUSE, T0)
+    assert (snapshot.first_time(EntryKind.PAUSE), snapshot.first_time(EntryKind.BREAKER)) == (T0, None)
     assert snapshot.last_event(EntryKind.BREAKER) is None
 
 

@@ -125,7 +125,7 @@ def _gaps(desk: Desk, cycles: Sequence[Event]) -> list[tuple[datetime, datetime,
     ends: list[tuple[datetime, int | None]] = [(cycle.at, cycle.seq) for cycle in cycles]
     if earlier:
         ends.insert(0, (earlier[-1].at, earlier[-1].seq))
-    elif ends and snapshot.first_event_before(EntryKind.CYCLE, desk.period.since):
+    elif ends and (first := snapshot.first_time(EntryKind.CYCLE)) is not None and first < desk.period.since:
         ends.insert(0, (desk.period.since, None))
     if ends:
         ends.append((min(desk.period.until, desk.now), None))
@@ -173,8 +173,17 @@ def _gap_table(desk: Desk, gaps: Sequence[tuple[datetime, datetime, int | None]]
             Column("entry", text("Ended by entry"), Kind.ENTRY),
         ),
         [(begin, end, end - begin, seq) for begin, end, seq in gaps],
-        none=text("The bridge was looking all the time."),
+        note=_since_when(desk),
+        none=" ".join(filter(None, (text("The bridge was looking all the time."), _since_when(desk)))),
     )
+
+
+def _since_when(desk: Desk) -> str:
+    """A word on the time before the first cycle of all, in which nobody looked and nothing was missed."""
+    first = desk.source.snapshot.first_time(EntryKind.CYCLE)
+    if first is None or first < desk.period.since:
+        return ""
+    return desk.language.text("Its first cycle of all was on {time}.", time=desk.language.time(first))
 
 
 def _mirror(desk: Desk) -> Table:

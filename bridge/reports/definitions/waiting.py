@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bridge.domain.model import PartyName, StatusName
 from bridge.reports.definitions.counting import grouped, largest_first, percentile, share, span, tally
@@ -235,6 +236,15 @@ def _by_turns(desk: Desk, found: _Waits) -> Table:
     )
 
 
+def _both(found: _Waits) -> Iterable[tuple[array[int], array[int]]]:
+    return zip(found.business, found.calendar, strict=True)
+
+
+def _waited(time: int, calendar: int) -> timedelta | None:
+    """None where the ticket never waited, which is not the same as a wait outside business hours."""
+    return span(time) if calendar else None
+
+
 def _rows(desk: Desk, parties: Sequence[PartyName | None], found: _Waits) -> Table:
     text = desk.language.text
     history = desk.history
@@ -244,8 +254,8 @@ def _rows(desk: Desk, parties: Sequence[PartyName | None], found: _Waits) -> Tab
         return (
             visit.ticket,
             desk.project_name(visit.project),
-            *(span(column[number]) for column in found.business),
-            *(span(column[number]) for column in found.calendar),
+            *(_waited(column[number], calendar[number]) for column, calendar in _both(found)),
+            *(_waited(calendar[number], calendar[number]) for _, calendar in _both(found)),
             found.turns[number],
             visit.decision,
             visit.seq,
