@@ -27,6 +27,7 @@ from bridge.reports.desk import Desk
 from bridge.reports.language import language
 from bridge.reports.period import Period
 from bridge.reports.render import FORMATS, render
+from bridge.reports.standing import standing
 from bridge.reports.values import Chart, Column, Kind, LazyRows, Report, Series, Shape, Table
 from tests.reports.world import BRIDGE, CEGAPE, Move, Said, Ticket, World, reported
 
@@ -382,3 +383,11 @@ def test_conventions_of_one_desk_do_not_leak_into_another(template: Path, tmp_pa
     with reported(template, tmp_path, NOVEMBER, WORLD, held=replace(CEGAPE, waits_on={}, reasons=frozenset())) as desk:
         assert any("waits-on" in notice for notice in catalog.make("whose-clock", desk).notices)
         assert any("reasons" in notice for notice in catalog.make("without-reason", desk).notices)
+
+
+def test_how_things_stand_is_told_with_its_age(desk: Desk) -> None:
+    told = {fact.key: fact.text for fact in standing(replace(desk, language=SPOKEN["en"], now=at(24, 18)))}
+    assert told["data"] == "2026-11-24 18:00, 1\u00a0h ago"
+    assert told["tickets"] == "2, 0 out of sight, 0 not read"
+    assert told["moves"] == "10, 2 illegal, 1 not judged"
+    assert (told["cycle"], told["checkpoint"], told["open"]) == ("never", "never", "0")
