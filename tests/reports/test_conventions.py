@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, time, timedelta
 from pathlib import Path
 
@@ -150,3 +151,12 @@ def test_the_editors_schema_knows_every_key() -> None:
 def test_the_names_that_a_file_may_use_are_those_there_are() -> None:
     assert tuple(REPORTS) == NAMES
     assert tuple(RENDERED) == FORMATS
+
+
+def test_the_guides_examples_are_read_as_they_stand() -> None:
+    guide = (CONFIG.parent / "docs/reports.md").read_text(encoding="utf-8")
+    desk, schedules = re.findall(r"(?ms)^```yaml\n(.*?)^```$", guide)
+    held = conventions.load(desk + schedules, "docs/reports.md", POLICY)
+    assert [each.name for each in held.schedules] == ["weekly", "client-alpha"]
+    assert set(re.findall(r"(?m)^([a-z-]+):", desk + schedules)) == set(conventions.DOCUMENT.keys)
+    assert all(f"`{name}`" in guide for name in NAMES)
