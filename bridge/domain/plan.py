@@ -51,6 +51,7 @@ class Present:
     """Custom fields by label."""
 
 
+TAKEN_BACK = "puts the ticket back where it legally was"
 BENEFIT = "the benefit of the doubt: OpenProject merged several moves, and there is a legal way"
 
 
@@ -111,7 +112,6 @@ def follow(timeline: Timeline, scene: Scene) -> Course:
             if _opens(legal, change.target, scene):
                 visited, unsure = frozenset(), ()
             visited |= _spelled(change.target, scene)
-            unsure += (fresh,) if _hides(fresh, scene) else ()
             movers = _credit(movers, visited, change, scene)
             legal = change.target
             revert = None
@@ -121,13 +121,25 @@ def follow(timeline: Timeline, scene: Scene) -> Course:
                 visited = frozenset({scene.policy.initial})
             if legal is not None:
                 revert = Revert(timeline.work_package, change, objection, _alternatives(fresh), legal)
-        initial = scene.ids[scene.policy.initial]
-        if not _breaks(fresh, scene):
-            before = frozenset({initial}) if change.kind is Kind.CREATION else lawful
-            lawful = (before if _in_doubt(fresh) else frozenset()) | {change.target}
-        elif change.kind is Kind.CREATION:
-            lawful = frozenset({initial})
+        lawful = _lawful(lawful, fresh, scene)
+        unsure += (fresh,) if _hides(fresh, scene) else ()
     return Course(timeline.work_package, tuple(judged), timeline.status, legal, visited, revert)
+
+
+def _lawful(lawful: frozenset[StatusId | None], judged: Judged, scene: Scene) -> frozenset[StatusId | None]:
+    """Where going back is no violation after this change: where the ticket legally was, or may have been."""
+    change = judged.change
+    if judged.verdict == Allowed(TAKEN_BACK):
+        return lawful  # what was lawful before is so again; where it is in doubt, this does not settle it
+    if change.kind is Kind.CREATION:
+        lawful = frozenset({scene.ids[scene.policy.initial]})
+    if not _breaks(judged, scene):
+        return (lawful if _in_doubt(judged) else frozenset()) | {change.target}
+    if judged.party is not None and _merged(change, scene):
+        origin = scene.spelling.get(change.origin) if change.origin is not None else None
+        passed = _could_pass(judged.party, origin, judged.visited, scene, change.latest)
+        lawful |= {scene.ids[name] for name in passed} - {change.target}
+    return lawful
 
 
 def _opens(origin: StatusId | None, target: StatusId | None, scene: Scene) -> bool:
@@ -184,7 +196,7 @@ class _Judging:
         if target is None or (origin is None and change.kind is not Kind.CREATION):
             return Judged(change, Undecided("the policy does not know this status"), who.party)
         if change.origin is not None and change.target in self.legal and change.target != change.origin:
-            return Judged(change, Allowed("puts the ticket back where it legally was"), who.party)
+            return Judged(change, Allowed(TAKEN_BACK), who.party)
         present = scene.present if change is self.timeline.changes[-1] else None
         move = Move(
             party=who.party,
@@ -283,7 +295,8 @@ def _in_doubt(judged: Judged) -> bool:
 
 def _hides(judged: Judged, scene: Scene) -> bool:
     """Whether the ticket may have been in more statuses than this change shows."""
-    return not judged.own and (judged.change.doubt is not None or _merged(judged.change, scene))
+    change = judged.change
+    return change.maybe_been_elsewhere or (not judged.own and (change.doubt is not None or _merged(change, scene)))
 
 
 def _hidden(unsure: Sequence[Judged], visited: frozenset[StatusName], scene: Scene) -> frozenset[StatusName]:
@@ -294,10 +307,12 @@ def _hidden(unsure: Sequence[Judged], visited: frozenset[StatusName], scene: Sce
     hidden: frozenset[StatusName] = frozenset()
     for judged in unsure:
         change, party = judged.change, judged.party
-        if party is None or not scene.policy.reverts(party):
+        if party is None or not scene.policy.reverts(party) or change.maybe_moved_on:
             return frozenset(scene.policy.statuses)
         origin = scene.spelling.get(change.origin) if change.origin is not None else None
         hidden |= _could_pass(party, origin, visited, scene, change.latest)
+        if change.maybe_been_elsewhere and change.target is not None:
+            hidden |= _could_pass(party, scene.spelling.get(change.target), visited, scene, change.latest)
     return hidden
 
 

@@ -33,7 +33,7 @@ from bridge.domain.model import (
     Verdict,
     WorkPackageId,
 )
-from bridge.domain.plan import Scene, follow
+from bridge.domain.plan import TAKEN_BACK, Scene, follow
 from bridge.domain.policy import Policy, judge
 from bridge.domain.policy.rules import NeedsComment
 from bridge.domain.standing import Standing
@@ -275,9 +275,9 @@ class _Plainly:
             legal = step.target
         elif step.kind == Kind.CREATION:
             legal, visited = int(self._court.ids[policy.initial]), frozenset({policy.initial})
-        if not breaks:
+        if not breaks and verdict != Allowed(TAKEN_BACK):
             lawful = step.target
-        elif step.kind == Kind.CREATION:
+        elif breaks and step.kind == Kind.CREATION:
             lawful = int(self._court.ids[policy.initial])
         return verdict, _State(legal, lawful, visited)
 
@@ -290,7 +290,7 @@ class _Plainly:
         if target is None or (origin is None and step.kind != Kind.CREATION):
             return Undecided("the policy does not know this status")
         if step.origin is not None and step.target in (state.legal, state.lawful) and step.target != step.origin:
-            return Allowed("puts the ticket back where it legally was")
+            return Allowed(TAKEN_BACK)
         assert step.party is not None, "a plain step is somebody's"
         at = _instant(told.latest)
         move = Move(

@@ -257,8 +257,13 @@ def _changes(
             changes.append(_gap(lives[index - 1][0], steps[index - 1], life[0], step))
         before = len(changes)
         changes.extend(_changes_of(life, step))
+        if changes and life[0].user != own and _saved_again(life, changes[-1] if len(changes) > before else None):
+            changes[-1] = replace(changes[-1], maybe_been_elsewhere=True)
         if len(changes) == before and changes and _may_hide_a_return(life, changes[-1], own):
             changes[-1] = replace(changes[-1], maybe_moved_on=True)
+        elif len(changes) > before > 0 and life[0].user == own:
+            # The bridge looked before it put this back: what was saved again later is a comment.
+            changes[before - 1] = replace(changes[before - 1], maybe_moved_on=False)
     last_project_change = max(
         (i for i, c in enumerate(lives) if any(r.project_changed and r.version > 1 for r in c)), default=-1
     )
@@ -302,9 +307,16 @@ def _may_hide_a_return(life: Sequence[Activity], last: StatusChange, own: UserId
 
     One's own return to one's own move hides nothing that matters, unless it was a creation: nobody moves like that.
     """
-    user, saved = life[0].user, life[-1]
+    user = life[0].user
     concerns = user != last.actor or last.kind is Kind.CREATION
-    return concerns and user != own and (saved.retracted or saved.updated_at > saved.created_at)
+    return concerns and user != own and _saved_again(life, None)
+
+
+def _saved_again(life: Sequence[Activity], change: StatusChange | None) -> bool:
+    """Whether an activity was saved again after its last change, or after its beginning where it shows none."""
+    if change is not None:
+        return life[-1].updated_at > change.latest
+    return life[-1].retracted or life[-1].updated_at > life[-1].created_at
 
 
 def _gap(before: Activity, left: _Step, after: Activity, right: _Step) -> StatusChange:

@@ -225,3 +225,36 @@ def test_a_later_activity_of_somebody_else_may_hide_that_they_moved_on_and_back(
     one.cycle()
     assert one.untouched(ticket)
     assert one.verdicts(ticket)[-1] == ("undecided", None)
+
+
+def test_taking_back_twice_is_taking_back(desk: Open) -> None:
+    """RESOLU was against an observed rule only; from there an illegal move is taken back, and then RESOLU itself."""
+    one = desk()
+    ticket = one.instance.create("ca", "client-alpha", "Deux fois")
+    one.cycle(400)
+    for who, status in (
+        ("sup", "EN COURS"),
+        ("ca", "RESOLU"),
+        ("ca2", "REJETE"),
+        ("ca", "RESOLU"),
+        ("ca2", "EN COURS"),
+    ):
+        one.clock.advance(5)
+        one.instance.set_status(who, ticket, status)
+    one.cycle()
+    one.cycle()
+    assert one.untouched(ticket)
+
+
+def test_a_comment_that_is_cleared_later_does_not_make_what_was_put_back_legal(desk: Open) -> None:
+    one = desk()
+    ticket = one.instance.create("ca", "client-alpha", "Créée en test", status="EN COURS DE TEST")
+    one.clock.advance(5)
+    comment = one.instance.comment("sup", ticket, "Vu")
+    one.cycle()
+    assert one.was_put_back_once(ticket, "NOUVEAU")
+    one.instance.edit_comment("sup", comment, "")
+    one.clock.advance(400)
+    one.instance.set_status("ca", ticket, "RESOLU")
+    one.cycle()
+    assert one.verdicts(ticket)[-1] == ("illegal", "resolu-apres-test")
