@@ -41,6 +41,7 @@ POLL = timedelta(seconds=60)
 HISTORY = 16
 """Steps before the bridge comes."""
 STATUSES = tuple(WHO)
+WHY = re.compile(r"\*\*Pourquoi \?\*\* \w")
 MARKER = re.compile(r"<!-- bridge:(\S+) -->")
 FAMILIES = ("plain", "plain", "frantic", "organisation", "names", "faults", "limits", "everything", "everything")
 
@@ -297,6 +298,8 @@ class World:
         self._remarks_taken = 0
         self._excused_before: set[str] = set()
         self._pending_explanation: Counter[int] = Counter()
+        self._to_explain: dict[int, tuple[Deed, int | None]] = {}
+        """Ticket -> the bridge's last move, and whose move it put back where that is beyond doubt."""
         self._former_names: dict[int, str] = {}
         self._database_reader: sqlite3.Connection | None = None
 
@@ -846,7 +849,9 @@ class World:
             moved_on = any(deed in course.breaches for deed in self.oracle.deeds(id_)) or course.last is None
             promise = Promise.OVERWRITTEN if moved_on else Promise.WRONG_REVERT
             raise Broken(promise, f"{told}, though the last move was none to put back: {course}")
-        if revert.target == course.legal:
+        plain = revert.target == course.legal
+        self._to_explain[id_] = revert, course.breaches[-1].person if plain else None
+        if plain:
             return
         close = set(course.legal_as_shown)
         for deed in self.oracle.deeds(id_):
@@ -866,6 +871,14 @@ class World:
         self._pending_explanation[id_] -= 1
         if self._pending_explanation[id_] < 0:
             raise Broken(Promise.DOUBLED, f"ticket {id_} has an explanation of something that was not put back")
+        revert, person = self._to_explain[id_]
+        day, _, number = signs[0].rpartition("-")
+        (blamed,) = self._rows(
+            "SELECT person FROM decision WHERE day = ? AND number = ?", int(day.replace("-", "")), int(number)
+        )
+        says = WHY.search(text) and f"**{revert.target}**" in text and f"**{revert.origin}**" in text
+        if not says or (person is not None and blamed != (person,)):
+            raise Broken(Promise.MISLEADING, f"ticket {id_}, {revert}, {blamed} for {person}: {text}")
         self.tally.counts["explanations"] += 1
 
     def _check_what_stands(self, began: datetime, looked_at: set[int], report: CycleReport) -> None:
