@@ -196,6 +196,9 @@ class StatusChange:
     maybe_moved_on: bool = False
     """True when somebody may have moved the ticket on and back since: a later activity without a status was saved more
     than once (contract §4.3)."""
+    maybe_been_elsewhere: bool = False
+    """True when the ticket may have been in other statuses since, by whomever: an activity was saved again and shows
+    none."""
 
 
 @dataclass(frozen=True, slots=True)

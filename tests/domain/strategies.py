@@ -279,7 +279,7 @@ class Life:
         for journal in self.journals:
             if journal.version in self.hidden:
                 continue
-            form = self._form(journal)
+            form = self.form_of(journal)
             if not any(kept.id == form.id for kept in self.revisions) or form != self._last(form.id):
                 self.revisions.append(form)
             self.seen.setdefault(journal.id, []).append(self._truth(journal))
@@ -303,7 +303,8 @@ class Life:
             updated=journal.updated,
         )
 
-    def _form(self, journal: Journal) -> Activity:
+    def form_of(self, journal: Journal) -> Activity:
+        """How the journal reads now."""
         retracted = journal.before == journal.after and not journal.note
         now = self._lines(journal)
         lines = self.rendered.setdefault((journal.id, journal.updated), now) if self.cached else now

@@ -405,6 +405,8 @@ def test_from_a_status_that_nobody_knows_nothing_is_put_back() -> None:
 def test_a_move_that_nobody_could_judge_may_be_taken_back_like_an_illegal_one(unsure: Mapping[str, object]) -> None:
     history = History(AGENT).then(AGENT, EN_COURS, **unsure).then(AGENT, NOUVEAU)
     assert outcomes(history.course()) == ["allowed", "undecided", "allowed"]
+    moved = History(AGENT).then(SUPPORT, EN_COURS).then(AGENT, EN_TEST, **unsure).then(AGENT, EN_COURS)
+    assert outcomes(moved.course())[2:] == ["undecided", "allowed"]
     born = History(AGENT, EN_COURS, **unsure).then(AGENT, NOUVEAU)
     assert outcomes(born.course()) == ["undecided", "allowed"]
 
@@ -414,6 +416,19 @@ def test_a_move_with_the_benefit_of_the_doubt_may_be_taken_back_too() -> None:
     assert outcomes(born.course()) == ["allowed", "allowed"]
     certain = History(AGENT).then(AGENT, EN_ATTENTE, maybe_merged=True).then(AGENT, NOUVEAU)
     assert outcomes(certain.course())[-1] == "NOUVEAU-JAMAIS-A-LA-MAIN"
+
+
+def test_a_merged_move_may_be_taken_back_to_wherever_it_may_legally_have_led_on_its_way() -> None:
+    """Created in NOUVEAU, put on hold and then set to RESOLU, all in one activity: somebody undoes the last alone."""
+    born = History(AGENT, RESOLU, **MERGED)
+    assert put_back_to(born.course(scene(strict_cegape()))) == NOUVEAU
+    course = born.then(OTHER_AGENT, EN_ATTENTE).course(scene(strict_cegape()))
+    assert outcomes(course) == ["CREATION-EN-NOUVEAU RESOLU-APRES-TEST", "allowed"]
+    assert (course.legal, course.revert) == (EN_ATTENTE, None)
+    moved = History(AGENT).then(SUPPORT, EN_COURS).then(AGENT, REJETE, **MERGED).then(AGENT, EN_ATTENTE)
+    assert outcomes(moved.course(scene(strict_cegape())))[2:] == ["REJETE-PAR-CEGAPE", "allowed"]
+    again = History(AGENT).then(SUPPORT, EN_COURS).then(AGENT, REJETE, **MERGED).then(OWN, EN_COURS)
+    assert put_back_to(again.then(AGENT, REJETE).course(scene(strict_cegape()))) == EN_COURS
 
 
 def test_a_status_that_the_policy_does_not_name_leaves_the_party_told_and_is_not_visited() -> None:
@@ -437,6 +452,17 @@ def test_the_party_is_the_one_of_the_whole_time_in_which_the_move_may_have_been_
     asked.clear()
     History(AGENT).said(SUPPORT, 7).course(scene(standing=remember))
     assert (SUPPORT, minute(7), minute(7)) in asked
+
+
+def test_a_move_that_somebody_may_have_moved_on_from_and_back_to_is_left_alone() -> None:
+    history = History(AGENT).then(SUPPORT, EN_COURS).then(AGENT, REJETE, maybe_moved_on=True)
+    course = history.course()
+    reason = "a later activity was saved several times: it may hide a move on, and back"
+    assert (course.judged[-1].verdict, course.revert) == (Undecided(reason), None)
+    legal = History(AGENT).then(AGENT, EN_ATTENTE, maybe_moved_on=True).course()
+    assert outcomes(legal)[-1] == "allowed"
+    reported = History(AGENT).then(SUPPORT, RESOLU, maybe_moved_on=True).course()
+    assert outcomes(reported)[-1].startswith("resolu-par-le-client")
 
 
 # --- The bridge's own moves ---
@@ -650,6 +676,22 @@ def test_what_a_client_may_have_hidden_depends_on_where_the_ticket_stood_and_whe
     forbidden_then = replace(NO_TESTING, mode=Mode.OBSERVE, mode_for=(ModeFor(Mode.ENFORCE, until=minute(5)),))
     later = History(AGENT).then(AGENT, DOING, **held).then(OTHER_AGENT, DONE)
     assert put_back_to(later.course(scene(small(tested_first, forbidden_then)))) is None
+
+
+def test_what_an_activity_hides_that_was_saved_again_counts_like_what_a_merged_one_hides() -> None:
+    elsewhere: dict[str, object] = {"maybe_been_elsewhere": True}
+    by_cegape = History(AGENT).then(SUPPORT, EN_COURS, **elsewhere).then(AGENT, RESOLU)
+    assert put_back_to(by_cegape.course(scene(strict_cegape()))) is None
+    by_client = History(AGENT, NOUVEAU, **elsewhere).then(AGENT, RESOLU)
+    assert put_back_to(by_client.course(scene(strict_cegape()))) == NOUVEAU
+    by_anybody = History(AGENT, NOUVEAU, **elsewhere, maybe_moved_on=True).then(AGENT, RESOLU)
+    assert put_back_to(by_anybody.course(scene(strict_cegape()))) is None
+    after_the_bridge = History(AGENT).then(AGENT, EN_COURS).then(OWN, NOUVEAU, **elsewhere).then(AGENT, RESOLU)
+    assert put_back_to(after_the_bridge.course(scene(strict_cegape()))) is None
+    after_hold = rule("done-after-hold", After(names(HOLD)), into=DONE)
+    new_then_doing = rule("new-then-doing", OnlyInto(names(DOING)), origin=names(NEW))
+    onwards = History(AGENT).then(SUPPORT, DOING).then(AGENT, TESTING, **elsewhere).then(OTHER_AGENT, DONE)
+    assert put_back_to(onwards.course(scene(small(after_hold, new_then_doing)))) is None
 
 
 @pytest.mark.parametrize(

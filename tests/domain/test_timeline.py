@@ -534,6 +534,14 @@ def test_another_earlier_line_leaves_an_activity_in_doubt_where_it_may_have_been
     assert timeline.status == R
 
 
+def test_the_same_words_twice_are_no_less_in_doubt_where_the_last_ones_are_others() -> None:
+    first = activity(2, 10, move("NOUVEAU", "EN COURS"), by=SUPPORT)
+    second = activity(2, 10, move("NOUVEAU", "EN COURS"), by=SUPPORT, until=11, comment="Bonjour")
+    last = activity(2, 10, move("NOUVEAU", "RESOLU"), by=SUPPORT, until=12, comment="Bonjour")
+    timeline = derive(TICKET, [CREATED, first, second, last], NAMES, label_is_ambiguous=True, present=R)
+    assert doubtful(timeline) == [False, True]
+
+
 def test_where_the_field_exists_and_the_creation_is_missing_no_line_is_believed() -> None:
     lines = [activity(2, 10, move("NOUVEAU", "EN COURS")), activity(3, 20, move("EN COURS", "RESOLU"))]
     timeline = derive(TICKET, lines, NAMES, label_is_ambiguous=True, present=R)
@@ -688,6 +696,75 @@ def test_a_deleted_status_has_no_name_and_what_is_left_of_its_lines_is_never_cer
     assert moves_of(timeline) == [(None, N), (N, None), (None, R)]
     assert doubtful(timeline) == [False, True, True]
     assert timeline.status == R
+
+
+# --- There and back in an activity that shows nothing ---
+
+RESOLVED = activity(3, 20, move("EN COURS", "RESOLU"))
+
+
+@pytest.mark.parametrize(
+    ("later", "hides"),
+    [
+        pytest.param([], False, id="nothing came after"),
+        pytest.param([activity(4, 30, by=SUPPORT, comment="Bonjour")], False, id="a comment, saved once"),
+        pytest.param([activity(4, 30, by=SUPPORT, until=31, comment="Bonjour")], True, id="a comment, saved again"),
+        pytest.param([activity(4, 30, by=SUPPORT, comment=RETRACTED)], True, id="changes taken back"),
+        pytest.param([activity(4, 30, until=31, comment="Bonjour")], False, id="by who made the move"),
+        pytest.param([activity(4, 30, by=UserId(BRIDGE), until=31, comment="Décision")], False, id="by the bridge"),
+        pytest.param(
+            [activity(4, 30, move("RESOLU", "EN ATTENTE"), by=SUPPORT, until=31)], False, id="the ticket moved on"
+        ),
+    ],
+)
+def test_a_move_may_have_been_moved_on_from_and_back_in_a_later_activity(later: list[Activity], hides: bool) -> None:
+    timeline = derive(TICKET, [CREATED, STARTED, RESOLVED, *later], NAMES, own=UserId(BRIDGE))
+    assert [change.maybe_moved_on for change in timeline.changes[:3]] == [False, False, hides]
+    assert all(not change.maybe_moved_on for change in timeline.changes[3:])
+
+
+@pytest.mark.parametrize(
+    ("later", "elsewhere"),
+    [
+        pytest.param([activity(4, 30, comment="Bonjour")], False, id="a comment, saved once"),
+        pytest.param(
+            [activity(4, 30, until=31, comment="Bonjour")], True, id="a comment, saved again by the same person"
+        ),
+        pytest.param([activity(4, 30, comment=RETRACTED)], True, id="changes taken back by the same person"),
+        pytest.param([activity(4, 30, by=UserId(BRIDGE), until=31, comment="Décision")], False, id="by the bridge"),
+        pytest.param(
+            [activity(3, 20, move("EN COURS", "RESOLU"), until=21, comment="Voilà")],
+            True,
+            id="the same activity, again",
+        ),
+        pytest.param([activity(3, 20, until=21, comment=RETRACTED)], False, id="the move itself taken back"),
+    ],
+)
+def test_after_a_change_the_ticket_may_have_been_elsewhere_where_something_was_saved_again(
+    later: list[Activity], elsewhere: bool
+) -> None:
+    timeline = derive(TICKET, [CREATED, STARTED, RESOLVED, *later], NAMES, own=UserId(BRIDGE))
+    assert timeline.changes[-1].maybe_been_elsewhere is elsewhere
+    assert not any(change.maybe_been_elsewhere for change in timeline.changes[:-1])
+
+
+def test_the_author_may_have_moved_a_creation_on_and_back_in_a_later_activity() -> None:
+    timeline = derive(TICKET, [CREATED, activity(2, 10, until=12, comment="Bonjour")], NAMES)
+    assert timeline.changes[0].maybe_moved_on
+
+
+@EXAMPLES
+@given(lives())
+def test_where_nobody_may_have_moved_on_nobody_did_between_one_step_and_the_next(life: Life) -> None:
+    """Read at the end alone, with everything that OpenProject merged."""
+    timeline = derived(life, revisions=[life.form_of(journal) for journal in life.journals])
+    for change in timeline.changes:
+        if change.maybe_moved_on:
+            continue
+        later = [j for j in life.journals if j.id > change.key.activity]
+        ended = next((j for j in later if j.before is not None and j.before.status != j.after.status), None)
+        between = [j for j in later if ended is None or j.id < ended.id]
+        assert all(j.user == change.actor for j in between if j.moved)
 
 
 # --- Projects and types ---
