@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bridge.domain.model import (
-    Illegal,
     Kind,
     Listed,
     Mode,
@@ -303,26 +302,26 @@ class Gate:
 
     def _text(self, action: StoredAction, course: Course) -> str:
         judge, policy = self._judge, self._judge.policy
-        judged = next(j for j in course.judged if j.change.key == action.change)
+        decision, objection = self._ledger.decided(action.id)
         project = judge.identifiers.get(action.project, str(action.project))
         place = judge.place(action.work_package)
         type_ = place.type if place is not None else ""
         language = policy.language(project)
-        verdict = judged.verdict
         to = judge.spelling[action.to]
-        objection = verdict.objections[0] if isinstance(verdict, Illegal) else None
         alternatives = (
-            policy.alternatives(judged.party, to, course.visited, project=project, type=type_) if judged.party else ()
+            policy.alternatives(decision.party, to, course.visited, project=project, type=type_)
+            if decision.party
+            else ()
         )
         return render(
             Explanation(
                 language=language,
                 person=self._ledger.person_name(action.person) or "" if action.person is not None else "",
-                created=judged.change.kind is Kind.CREATION,
+                created=decision.kind is Kind.CREATION,
                 origin=judge.spelling[action.origin],
                 to=to,
-                sentence=objection.sentence[language] if objection else "",
-                parties=[policy.party(p).label[language] for p in objection.allowed_parties] if objection else [],
+                sentence=objection.sentence[language],
+                parties=[policy.party(party).label[language] for party in objection.allowed_parties],
                 alternatives=alternatives,
                 appeal=policy.appeal_word,
                 guide=policy.guide_url,

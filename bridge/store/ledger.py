@@ -20,6 +20,8 @@ from bridge.domain.model import (
     DecisionId,
     Listed,
     Membership,
+    Mode,
+    Objection,
     ProjectId,
     RoleSpell,
     RuleId,
@@ -375,6 +377,18 @@ class Ledger:
             )
             for row in self.writer.read(query)
         )
+
+    def decided(self, action: ActionId) -> tuple[StoredDecision, Objection]:
+        """The decision that an action carries out, and its first objection: what is to be explained, come what may."""
+        row = schema.action.c
+        carried = select(row.decision).where(row.seq == action).scalar_subquery()
+        payload = select(schema.entry.c.payload).where(schema.entry.c.seq == carried)
+        said = orjson.loads(self.writer.read(payload)[0][0])["objections"][0]
+        objection = Objection(
+            RuleId(said["rule"]), Mode(said["mode"]), said["sentence"], tuple(said["parties"]), said["source"]
+        )
+        decision = self.writer.read(select_decisions().where(schema.decision.c.seq == carried))[0]
+        return stored_decision(decision), objection
 
     def due_reviews(self, now: datetime) -> tuple[WorkPackageId, ...]:
         """Tickets with a decision that is to be made again by now."""

@@ -258,3 +258,23 @@ def test_a_comment_that_is_cleared_later_does_not_make_what_was_put_back_legal(d
     one.instance.set_status("ca", ticket, "RESOLU")
     one.cycle()
     assert one.verdicts(ticket)[-1] == ("illegal", "resolu-apres-test")
+
+
+def test_an_explanation_that_comes_late_gives_the_rule_of_its_decision(desk: Open) -> None:
+    """The answer to the revert is lost, and the ticket changes project: by now nobody could judge the move any more."""
+    one = desk()
+    ticket = one.instance.create("ca", "client-alpha", "Partie entre-temps")
+    one.cycle(400)
+    one.instance.set_status("ca", ticket, "EN COURS")
+
+    def lose(request: requests.PreparedRequest, answer: Answer) -> None:
+        del answer
+        if request.method == "PATCH":
+            raise requests.ConnectionError("lost")
+
+    with one.meanwhile(after=lose), pytest.raises(RetryLater):
+        one.cycle()
+    one.instance.move("sup", ticket, "client-alpha-paie")
+    one.cycle()
+    assert one.was_put_back_once(ticket, "NOUVEAU")
+    assert "EN COURS est posé par CEGAPE" in one.explanations(ticket)[0]
