@@ -968,7 +968,11 @@ class World:
         for key in self._delivered.keys() | stored.keys():
             self._check_revisions(key, self._delivered.get(key, []), stored.get(key, []))
         for ticket in self._visible():
+            # What was changed just before it went out of sight for a moment is in no window when it is back.
+            back = self._chronicle.shown.get(ticket.id, START)
             for journal in ticket.journals:
+                if journal.updated_at <= back:
+                    continue
                 self._check_seen(ticket, journal.id, printed(journal.updated_at), stored)
 
     def _check_revisions(
