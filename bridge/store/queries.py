@@ -644,7 +644,7 @@ class Snapshot:
         t = schema.event.c
         query = _events().where(t.kind == kind.value).order_by(t.seq.desc()).limit(1)
         if containing:
-            query = query.where(fact.c.payload.contains(containing, autoescape=True))
+            query = query.where(schema.entry.c.payload.contains(containing, autoescape=True))
         row = self._connection.execute(query).first()
         return None if row is None else _as_event(row)
 
@@ -936,14 +936,24 @@ def _as_attempt(row: Any) -> Attempt:
 
 
 def _events() -> Select[Any]:
-    t = schema.event.c
-    return select(t.seq, t.kind, t.at, t.work_package, fact.c.payload).select_from(
-        schema.event.outerjoin(fact, fact.c.seq == t.seq)
+    """Events with their payloads, and what stands for those that were erased. Not by the ``fact`` view: joined, it
+    is made whole for each query.
+    """
+    t, entry = schema.event.c, schema.entry
+    stand_in = entry.alias()
+    return select(t.seq, t.kind, t.at, t.work_package, entry.c.payload, stand_in.c.payload.label("left")).select_from(
+        schema.event.join(entry, entry.c.seq == t.seq).outerjoin(
+            stand_in, and_(stand_in.c.stands_for == t.seq, stand_in.c.payload.is_not(None))
+        )
     )
 
 
 def _as_event(row: Any) -> Event:
-    details = {} if row.payload is None else orjson.loads(row.payload)
+    details: Mapping[str, Any] = {}
+    if row.payload is not None:
+        details = orjson.loads(row.payload)
+    elif row.left is not None:
+        details = orjson.loads(row.left)["payload"]
     # An outcome's own time stands in its payload; the entry's is this machine's.
     at = row.at if "at" not in details else datetime.fromisoformat(details["at"])
     return Event(row.seq, EntryKind(row.kind), at, row.work_package, details)
