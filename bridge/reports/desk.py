@@ -17,7 +17,7 @@ from bridge.reports.language import Language
 from bridge.reports.period import Period
 from bridge.reports.titles import Title, titles
 from bridge.reports.values import Fact, Figure, Report, Table
-from bridge.store.queries import Listing, Ruled, Snapshot, StatusRow
+from bridge.store.queries import Ruled, Snapshot, StatusRow
 from bridge.store.schema import instant, microseconds
 
 SHORT_HASH = 12
@@ -64,11 +64,6 @@ class Source:
         """Statuses as the policy spells them, else as the server does."""
         names = {status: row.name for status, row in self.statuses.items()}
         return names | self.snapshot.spelling()
-
-    @cached_property
-    def listings(self) -> dict[int, Listing]:
-        """Every ticket as last listed."""
-        return {listing.work_package: listing for listing in self.snapshot.tickets()}
 
     @cached_property
     def vanished(self) -> dict[int, int]:
@@ -212,6 +207,15 @@ class Desk:
         if type_ is None:
             return self.language.text("unknown")
         return self.source.types.get(type_, f"#{type_}")
+
+    def type_of(self, ticket: int) -> str:
+        """The name, or the number, of a ticket's present type."""
+        name = self._types.get(ticket)
+        return name if name is not None else self.type_name(None)
+
+    @cached_property
+    def _types(self) -> dict[int, str]:
+        return {listing.work_package: self.type_name(listing.type) for listing in self.source.snapshot.tickets()}
 
     # --- Sentences ---
 

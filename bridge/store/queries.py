@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -571,9 +571,11 @@ class Snapshot:
         for rows in self._stream(query):
             yield from map(Listing._make, rows)
 
-    def remarks(self) -> Iterator[Remark]:
-        """Every comment as it stands now. OpenProject's own notes are among them."""
+    def remarks(self, work_packages: Container[int] | None = None) -> Iterator[Remark]:
+        """Every comment, or those in these tickets, as it stands now. OpenProject's own notes are among them."""
         for work_package, seq, payload in self._activities(_has_comment):
+            if work_packages is not None and work_package not in work_packages:
+                continue
             received = orjson.loads(payload)["received"]
             at = schema.microseconds(datetime.fromisoformat(received["createdAt"]))
             yield Remark(seq, work_package, received["user"], at, received["comment"])
@@ -820,6 +822,9 @@ class Snapshot:
         return found
 
     def _stream(self, query: Select[Any]) -> Iterator[Sequence[Any]]:
+        # SQLite's cursor streams by itself; PostgreSQL's driver must be told to, which costs a buffer for each row.
+        if self._connection.dialect.name == "sqlite":
+            return self._connection.execute(query).partitions(CHUNK)
         return self._connection.execute(query.execution_options(yield_per=CHUNK)).partitions()
 
 

@@ -178,11 +178,10 @@ def _rows(desk: Desk, found: array[int], at: int) -> Table:
 
     def row(number: int) -> Sequence[Cell]:
         visit = history.visit(found[number])
-        listing = desk.source.listings.get(visit.ticket)
         return (
             visit.ticket,
             desk.project_name(visit.project),
-            desk.type_name(listing.type if listing else None),
+            desk.type_of(visit.ticket),
             desk.status_name(visit.status),
             waits_on(desk, visit.status),
             timedelta(microseconds=at - _born(desk, found[number])),

@@ -96,11 +96,8 @@ def _party(desk: Desk) -> Callable[[int], tuple[str, ...]]:
 
 
 def _type(desk: Desk) -> Callable[[int], tuple[str, ...]]:
-    def named(index: int) -> tuple[str, ...]:
-        listing = desk.source.listings.get(desk.history.ticket_of(index))
-        return (desk.type_name(listing.type if listing else None),)
-
-    return named
+    history = desk.history
+    return lambda index: (desk.type_of(history.ticket_of(index)),)
 
 
 def _by(

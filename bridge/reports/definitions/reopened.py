@@ -141,8 +141,7 @@ def _told(desk: Desk, attribute: Attribute) -> Callable[[Resolution], str]:
 
 
 def _type(desk: Desk, resolution: Resolution) -> str:
-    listing = desk.source.listings.get(desk.history.ticket_of(resolution.index))
-    return desk.type_name(listing.type if listing else None)
+    return desk.type_of(desk.history.ticket_of(resolution.index))
 
 
 def _by(

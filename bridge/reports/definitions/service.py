@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 
 from bridge.domain.model import StatusName
 from bridge.reports.definitions.answers import first_words
@@ -16,17 +16,20 @@ from bridge.store.schema import microseconds
 _HOUR = 3_600_000_000
 
 
-@dataclass(slots=True)
 class Times:
-    """One ticket's service times. Moments and durations in microseconds; NEVER where it has not happened."""
+    """Service times of tickets, the newest first, in columns. Durations in microseconds; NEVER where not yet."""
 
-    start: int
-    """Place of its first visit."""
-    moments: tuple[int, int, int]
-    """Of the first answer, of taking up, of the resolution."""
-    calendar: tuple[int, int, int]
-    """How long until each; pauses left out."""
-    business: tuple[int, int, int]
+    def __init__(self) -> None:
+        self.start = array("q")
+        """Place of each ticket's first visit."""
+        self.ticket, self.project = array("q"), array("q")
+        self.calendar = (array("q"), array("q"), array("q"))
+        """To the first answer, to taking up, to the resolution; pauses left out."""
+        self.business = (array("q"), array("q"), array("q"))
+
+    def __len__(self) -> int:
+        """How many tickets."""
+        return len(self.start)
 
 
 def service_times(desk: Desk) -> Report:
@@ -37,8 +40,8 @@ def service_times(desk: Desk) -> Report:
     held = desk.conventions
     answering = desk.party_name(held.answers)
     paused = ", ".join(sorted(held.paused))
-    middle = [percentile(sorted(_known(found, n)), 50) for n in range(3)]
-    reached = [[n for n in everything if found[n].calendar[which] != NEVER] for which in range(3)]
+    middle = [percentile(_known(column, everything), 50) for column in found.business]
+    reached = [[n for n, value in enumerate(column) if value != NEVER] for column in found.calendar]
     of_all = desk.language.plural("of {count} ticket", "of {count} tickets", len(found))
     return desk.report(
         "service-times",
@@ -67,8 +70,8 @@ def service_times(desk: Desk) -> Report:
         ],
         tables=[
             _measures(desk, found, reached),
-            _by(desk, found, "by-type", text("By type"), text("Type"), lambda t: _type(desk, t)),
-            _by(desk, found, "by-project", text("By project"), text("Project"), lambda t: _project(desk, t)),
+            _by(desk, found, "by-type", text("By type"), text("Type"), found.ticket, desk.type_of),
+            _by(desk, found, "by-project", text("By project"), text("Project"), found.project, desk.project_name),
             _by_month(desk, found),
         ],
         rows=_rows(desk, found),
@@ -76,42 +79,62 @@ def service_times(desk: Desk) -> Report:
     )
 
 
-def times(desk: Desk) -> list[Times]:
-    """Service times of the tickets created within the period, the newest first."""
+def times(desk: Desk) -> Times:
+    """Service times of the tickets created within the period."""
     history = desk.history
     since, until = microseconds(desk.period.since), microseconds(desk.period.until)
     born = [
-        (start, stop, history.ticket[number])
+        (-history.since[start], start, stop, number)
         for number, start, stop in history.lives()
         if history.created[start] and since <= history.since[start] < until
     ]
-    said = first_words(desk, {ticket: history.since[start] for start, _, ticket in born}, desk.conventions.answers)
-    found = [_follow(desk, start, stop, said.get(ticket, NEVER)) for start, stop, ticket in born]
-    found.sort(key=lambda t: (-history.since[t.start], t.start))
+    born.sort()
+    said = first_words(desk, {history.ticket[number]: -at for at, _, _, number in born}, desk.conventions.answers)
+    found = Times()
+    follow = _follower(desk)
+    for _, start, stop, number in born:
+        ticket = history.ticket[number]
+        found.start.append(start)
+        found.ticket.append(ticket)
+        found.project.append(history.project[number])
+        clocks = follow(start, stop, _first_answer(desk, start, stop, said.get(ticket, NEVER)))
+        for which, (calendar, business) in enumerate(clocks):
+            found.calendar[which].append(calendar)
+            found.business[which].append(business)
     return found
 
 
-def _follow(desk: Desk, start: int, stop: int, first_word: int) -> Times:
-    """One ticket from its creation on, with its clocks running beside."""
-    history, clock, meaning = desk.history, desk.clock, desk.meaning
-    answered = _first_answer(desk, start, stop, first_word)
-    moments, calendar, business = [answered, NEVER, NEVER], [NEVER] * 3, [NEVER] * 3
-    total = opened = 0
-    for index in range(start, stop):
-        begin, end, status = history.since[index], history.until[index], history.status[index]
-        runs = status not in meaning.paused
-        for which, statuses in ((1, meaning.taken_up), (2, meaning.resolved)):
-            if moments[which] == NEVER and status in statuses:
-                moments[which], calendar[which], business[which] = begin, total, opened
-        if begin <= answered and (end == NEVER or answered < end):
-            calendar[0] = total + (answered - begin if runs else 0)
-            business[0] = opened + (clock.open_time(begin, answered) if runs else 0)
-        if NEVER not in calendar or end == NEVER:
-            break
-        if runs:
-            total += end - begin
-            opened += clock.open_time(begin, end)
-    return Times(start, (*moments,), (*calendar,), (*business,))  # type: ignore[arg-type]  # three of each
+_Clock = tuple[int, int]
+"""Calendar and business time."""
+
+
+def _follower(desk: Desk) -> Callable[[int, int, int], tuple[_Clock, _Clock, _Clock]]:
+    """Follows one ticket from its creation on, with its clocks running beside. What it looks at is looked up once."""
+    history, open_time = desk.history, desk.clock.open_time
+    since, until, statuses = history.since, history.until, history.status
+    paused, taken_up, resolved = desk.meaning.paused, desk.meaning.taken_up, desk.meaning.resolved
+    not_yet = (NEVER, NEVER)
+
+    def follow(start: int, stop: int, answered: int) -> tuple[_Clock, _Clock, _Clock]:
+        answer = taken = done = not_yet
+        total = opened = 0
+        for index in range(start, stop):
+            begin, end, status = since[index], until[index], statuses[index]
+            runs = status not in paused
+            if taken is not_yet and status in taken_up:
+                taken = total, opened
+            if done is not_yet and status in resolved:
+                done = total, opened
+            if begin <= answered and (end == NEVER or answered < end):
+                answer = (total + answered - begin, opened + open_time(begin, answered)) if runs else (total, opened)
+            if end == NEVER or not_yet not in (answer, taken, done):
+                break
+            if runs:
+                total += end - begin
+                opened += open_time(begin, end)
+        return answer, taken, done
+
+    return follow
 
 
 def _first_answer(desk: Desk, start: int, stop: int, first_word: int) -> int:
@@ -122,9 +145,9 @@ def _first_answer(desk: Desk, start: int, stop: int, first_word: int) -> int:
     return max(first_move, first_word) if NEVER in (first_move, first_word) else min(first_move, first_word)
 
 
-def _known(found: Sequence[Times], which: int, rows: Sequence[int] | None = None) -> list[int]:
-    chosen = found if rows is None else [found[n] for n in rows]
-    return [t.business[which] for t in chosen if t.business[which] != NEVER]
+def _known(column: array[int], rows: Iterable[int]) -> list[int]:
+    """What has happened, sorted by how long it took."""
+    return sorted(value for value in map(column.__getitem__, rows) if value != NEVER)
 
 
 def _missing(everything: Sequence[int], reached: Sequence[int]) -> Cell:
@@ -136,13 +159,13 @@ def _names(statuses: frozenset[StatusName]) -> str:
     return ", ".join(sorted(statuses))
 
 
-def _measures(desk: Desk, found: Sequence[Times], reached: Sequence[Sequence[int]]) -> Table:
+def _measures(desk: Desk, found: Times, reached: Sequence[Sequence[int]]) -> Table:
     text = desk.language.text
     names = (text("First answer"), text("Taken up"), text("Resolved"))
     rows: list[Sequence[Cell]] = []
     for which, name in enumerate(names):
-        business = sorted(_known(found, which))
-        calendar = sorted(t.calendar[which] for t in found if t.calendar[which] != NEVER)
+        business = _known(found.business[which], range(len(found)))
+        calendar = _known(found.calendar[which], range(len(found)))
         rows.append(
             (
                 name,
@@ -175,13 +198,21 @@ def _measures(desk: Desk, found: Sequence[Times], reached: Sequence[Sequence[int
     )
 
 
-def _by(desk: Desk, found: Sequence[Times], key: str, title: str, name: str, named: Callable[[Times], str]) -> Table:
+def _by(
+    desk: Desk,
+    found: Times,
+    key: str,
+    title: str,
+    name: str,
+    column: array[int],
+    named: Callable[[int], str],
+) -> Table:
     text = desk.language.text
     rows: list[Sequence[Cell]] = []
-    for group, mine in largest_first(grouped(found, range(len(found)), named)):
+    for group, mine in largest_first(grouped(column, range(len(found)), named)):
         cells: list[Cell] = []
-        for which in range(3):
-            business = sorted(_known(found, which, mine))
+        for took in found.business:
+            business = _known(took, mine)
             cells += [span(percentile(business, 50)), span(percentile(business, 85))]
         rows.append((group, tally(mine), *cells))
     return Table(
@@ -203,11 +234,12 @@ def _by(desk: Desk, found: Sequence[Times], key: str, title: str, name: str, nam
     )
 
 
-def _by_month(desk: Desk, found: Sequence[Times]) -> Table:
+def _by_month(desk: Desk, found: Times) -> Table:
     text = desk.language.text
-    groups = grouped(found, range(len(found)), lambda t: desk.day(desk.history.since[t.start]).isoformat()[:7])
+    since = desk.history.since
+    groups = grouped(found.start, range(len(found)), lambda start: desk.day(since[start]).isoformat()[:7])
     months = sorted(groups)
-    medians = [[percentile(sorted(_known(found, which, groups[month])), 50) for month in months] for which in range(3)]
+    medians = [[percentile(_known(took, groups[month]), 50) for month in months] for took in found.business]
     return Table(
         "by-month",
         text("By month of creation"),
@@ -241,30 +273,19 @@ def _by_month(desk: Desk, found: Sequence[Times]) -> Table:
     )
 
 
-def _type(desk: Desk, times_: Times) -> str:
-    listing = desk.source.listings.get(desk.history.ticket_of(times_.start))
-    return desk.type_name(listing.type if listing else None)
-
-
-def _project(desk: Desk, times_: Times) -> str:
-    return desk.project_name(desk.history.project_of(times_.start))
-
-
-def _rows(desk: Desk, found: Sequence[Times]) -> Table:
+def _rows(desk: Desk, found: Times) -> Table:
     text = desk.language.text
     history = desk.history
 
     def row(number: int) -> Sequence[Cell]:
-        each = found[number]
-        visit = history.visit(each.start)
+        visit = history.visit(found.start[number])
         return (
             visit.ticket,
             desk.project_name(visit.project),
-            _type(desk, each),
-            desk.person_name(history.author(each.start)),
+            desk.type_of(visit.ticket),
+            desk.person_name(history.author(found.start[number])),
             desk.moment(visit.since),
-            *(None if value == NEVER else span(value) for value in each.business),
-            *(None if value == NEVER else span(value) for value in each.calendar),
+            *(None if (value := took[number]) == NEVER else span(value) for took in (*found.business, *found.calendar)),
             visit.decision,
             visit.seq,
         )
