@@ -138,7 +138,7 @@ def _lawful(lawful: frozenset[StatusId | None], judged: Judged, scene: Scene) ->
     if judged.party is not None and _merged(change, scene):
         origin = scene.spelling.get(change.origin) if change.origin is not None else None
         passed = _could_pass(judged.party, origin, judged.visited, scene, change.latest)
-        lawful |= {scene.ids[name] for name in passed} - {change.target}
+        lawful |= {scene.ids[name] for name in passed} - {change.origin, change.target}
     return lawful
 
 
@@ -195,8 +195,6 @@ class _Judging:
         origin = scene.spelling.get(change.origin) if change.origin is not None else None
         if target is None or (origin is None and change.kind is not Kind.CREATION):
             return Judged(change, Undecided("the policy does not know this status"), who.party)
-        if change.origin is not None and change.target in self.legal and change.target != change.origin:
-            return Judged(change, Allowed(TAKEN_BACK), who.party)
         present = scene.present if change is self.timeline.changes[-1] else None
         move = Move(
             party=who.party,
@@ -217,6 +215,8 @@ class _Judging:
             movers=None if unsure else self.movers,
         )
         verdict = judge(move, scene.policy)
+        if isinstance(verdict, Illegal) and origin != target and change.target in self.legal and origin is not None:
+            return Judged(change, Allowed(TAKEN_BACK), who.party, visited=self.visited)
         if (
             isinstance(verdict, Illegal)
             and origin is not None

@@ -289,8 +289,6 @@ class _Plainly:
         target = names.get(step.target) if step.target is not None else None
         if target is None or (origin is None and step.kind != Kind.CREATION):
             return Undecided("the policy does not know this status")
-        if step.origin is not None and step.target in (state.legal, state.lawful) and step.target != step.origin:
-            return Allowed(TAKEN_BACK)
         assert step.party is not None, "a plain step is somebody's"
         at = _instant(told.latest)
         move = Move(
@@ -309,7 +307,9 @@ class _Plainly:
                 for comment in life.comments
             ),
         )
-        return judge(move, self._court.policy)
+        verdict = judge(move, self._court.policy)
+        takes_back = step.origin is not None and step.target in (state.legal, state.lawful) and origin != target
+        return Allowed(TAKEN_BACK) if isinstance(verdict, Illegal) and takes_back else verdict
 
 
 class _State(NamedTuple):
