@@ -27,10 +27,12 @@ LONG = 40
 """From so many characters on a text gets a column wide enough to be read."""
 
 
-def render(report: Report, language: Language, *, rows: int = ROWS) -> str:
-    """The whole page, with at most ``rows`` of the rows behind the numbers."""
+def render(report: Report, language: Language, *, rows: int = ROWS, paper: bool = False) -> str:
+    """The whole page, with at most ``rows`` of the rows behind the numbers. ``paper`` is for where nothing unfolds."""
     template = _environment().get_template("report.html")
-    return template.render(**_context(disarmed(report), language, rows), style=Markup(style()))  # noqa: S704 - our own file
+    css = style() + (_source("paper.css") if paper else "")
+    context = _context(disarmed(report), language, rows, paper=paper)
+    return template.render(**context, style=Markup(css))  # noqa: S704 - our own files
 
 
 def body(report: Report, language: Language) -> Markup:
@@ -51,17 +53,23 @@ def _environment() -> Environment:
 
 def style() -> str:
     """The style sheet of a report."""
+    return _source("report.css")
+
+
+@lru_cache(2)
+def _source(name: str) -> str:
     loader = _environment().loader
     assert loader is not None  # given above
-    source, _, _ = loader.get_source(_environment(), "report.css")
+    source, _, _ = loader.get_source(_environment(), name)
     return source
 
 
 class _Cells:
     """Writes the cells of one page. By hand and not in the template, where 5,000 cells would take half a second."""
 
-    def __init__(self, report: Report, language: Language, rows: int) -> None:
+    def __init__(self, report: Report, language: Language, rows: int, *, folds: bool) -> None:
         self._report = report
+        self._folds = folds
         self._language = language
         self._most = rows
         columns = report.rows.columns
@@ -97,7 +105,7 @@ class _Cells:
             if not self._report.ticket_url:
                 return f"#{text}"
             return f'<a href="{escape(self._report.ticket_url)}/work_packages/{text}">#{text}</a>'
-        if isinstance(cell, Tally) and cell.total:
+        if isinstance(cell, Tally) and cell.total and self._folds:
             return f"<details><summary>{text}</summary><ul>{self._behind(cell)}</ul></details>"
         return f"<bdi>{text}</bdi>" if kind is Kind.TEXT else str(text)
 
@@ -114,9 +122,9 @@ class _Cells:
         return "".join(lines)
 
 
-def _context(report: Report, language: Language, rows: int) -> dict[str, object]:
+def _context(report: Report, language: Language, rows: int, *, paper: bool = False) -> dict[str, object]:
     text = language.text
-    cells = _Cells(report, language, rows)
+    cells = _Cells(report, language, rows, folds=not paper)
     return {
         "report": report,
         "text": text,
