@@ -191,6 +191,9 @@ class Cycle:
         if {listed.project for listed in found.due} - {project.id for project in server.projects}:
             server = self._probe()
         judge = self._convene(server, found.server_time)
+        if self._ledger.watermark() is None and not hint:
+            # Whatever becomes of this first synchronisation: what changes from now on is found by windows.
+            self._ledger.observe([], at=judge.now, watermark=found.server_time)
         rulings: list[Ruling] = []
         unreadable = gone = read = 0
         for batch in poll.read(self._tracker, found.due, self._pool, with_tickets=self._needs_tickets(server)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import requests
@@ -278,3 +279,19 @@ def test_an_explanation_that_comes_late_gives_the_rule_of_its_decision(desk: Ope
     one.cycle()
     assert one.was_put_back_once(ticket, "NOUVEAU")
     assert "EN COURS est posé par CEGAPE" in one.explanations(ticket)[0]
+
+
+def test_what_changes_during_a_first_synchronisation_that_breaks_off_is_found(tmp_path: Path) -> None:
+    one = Desk(tmp_path)
+    read, unread = (one.instance.create("ca", "client-alpha", subject) for subject in ("Lue", "Pas lue"))
+
+    def down(request: requests.PreparedRequest) -> None:
+        if (request.url or "").endswith(f"/work_packages/{unread.id}/activities"):
+            raise requests.ConnectionError("activities")
+
+    with one.meanwhile(before=down), pytest.raises(RetryLater):
+        one.cycle()
+    comment = one.instance.comment("sup", read, "Pendant la première synchronisation")
+    one.cycle(600)
+    assert comment.id in [activity for activity, _ in seen(one, read)]
+    one.stop()
