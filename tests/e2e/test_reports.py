@@ -24,7 +24,7 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Report]]:
     folder = tmp_path_factory.mktemp("e2e-reports")
-    empty(folder / "empty.db")
+    empty(f"sqlite:///{folder}/empty.db")
     with reported(folder / "empty.db", folder, NOVEMBER, WORLD, code="fr", projects=frozenset({11, 13})) as desk:
         yield {name: catalog.make(name, desk) for name in catalog.REPORTS}
 

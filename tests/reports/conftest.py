@@ -12,5 +12,5 @@ from tests.reports import world
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("reports") / "empty.db"
-    world.empty(path)
+    world.empty(f"sqlite:///{path}")
     return path

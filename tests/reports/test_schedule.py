@@ -99,7 +99,7 @@ def test_periods_are_whole_days_weeks_and_months(every: Every, first: date, last
 def ledger(template: Path, tmp_path: Path) -> Path:
     path = tmp_path / "bridge.db"
     path.write_bytes(template.read_bytes())
-    write(path, WORLD)
+    write(f"sqlite:///{path}", WORLD)
     return path
 
 
@@ -107,7 +107,7 @@ def bring(
     ledger: Path, root: Path, schedule: Schedule, box: Mailbox | None = None, now: datetime = NOW
 ) -> list[Delivery]:
     def desks(each: Schedule, period: Period) -> AbstractContextManager[Desk]:
-        return desk_on(ledger, period, replace(WORLD, now=now), code=each.language or "fr")
+        return desk_on(f"sqlite:///{ledger}", period, replace(WORLD, now=now), code=each.language or "fr")
 
     brought = Brought(root / "schedules.json")
     return list(deliver_due([schedule], now, PARIS, brought, desks, root, box))
@@ -334,6 +334,6 @@ def test_hostile_subjects_and_names_begin_no_header(office: tuple[Mailbox, Postm
 def test_deliver_makes_each_report_in_each_format(ledger: Path, tmp_path: Path) -> None:
     period = Period(date(2026, 11, 1), date(2026, 11, 30), PARIS)
     every = replace(WEEKLY, reports=("flow",), formats=("text", "json", "xlsx"))
-    done = deliver(every, period, lambda s, p: desk_on(ledger, p, WORLD), tmp_path, None)
+    done = deliver(every, period, lambda s, p: desk_on(f"sqlite:///{ledger}", p, WORLD), tmp_path, None)
     assert [path.suffix for path in done.files] == [".txt", ".json", ".xlsx"]
     assert done.facts() == {"report": "weekly", "period": "2026-11", "files": 3, "mailed": 0, "refused": 0}

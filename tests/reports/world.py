@@ -112,9 +112,9 @@ class World:
     now: datetime = field(default=datetime(2026, 11, 24, 17, 0, tzinfo=UTC))
 
 
-def empty(path: Path) -> None:
+def empty(url: str) -> None:
     """A ledger that knows statuses, people, projects and roles, and no ticket."""
-    with Ledger.open(f"sqlite:///{path}", now=lambda: LONG_AGO) as ledger, ledger.batch():
+    with Ledger.open(url, now=lambda: LONG_AGO) as ledger, ledger.batch():
         ledger.observe_statuses(
             [Status(STATUS[n], n, POLICY.is_closed(n), n == POLICY.initial) for n in POLICY.statuses], LONG_AGO
         )
@@ -133,9 +133,9 @@ def _members() -> Iterator[Membership]:
                 yield Membership(project, UserId(person), PEOPLE[person], (role,), before, before)
 
 
-def write(path: Path, world: World) -> None:
+def write(url: str, world: World) -> None:
     """Write the world into an empty ledger."""
-    with Ledger.open(f"sqlite:///{path}", now=lambda: world.now) as ledger, ledger.batch():
+    with Ledger.open(url, now=lambda: world.now) as ledger, ledger.batch():
         activity = 0
         for ticket in world.tickets:
             activity = _write_ticket(ledger, ticket, activity, world.now)
@@ -252,10 +252,10 @@ def _activity(
 
 @contextlib.contextmanager
 def desk_on(
-    path: Path, period: Period, world: World, *, code: str = "en", held: Conventions = CEGAPE, **more: object
+    url: str, period: Period, world: World, *, code: str = "en", held: Conventions = CEGAPE, **more: object
 ) -> Iterator[Desk]:
-    """A desk on the ledger at this path."""
-    with Queries(f"sqlite:///{path}") as queries, queries.snapshot() as snapshot:
+    """A desk on this ledger."""
+    with Queries(url) as queries, queries.snapshot() as snapshot:
         desk = Desk(
             source=Source(snapshot),
             policy=POLICY,
@@ -276,6 +276,6 @@ def reported(template: Path, folder: Path, period: Period, world: World, **more:
     for side in ("-wal", "-shm"):
         Path(f"{path}{side}").unlink(missing_ok=True)
     shutil.copy(template, path)
-    write(path, world)
-    with desk_on(path, period, world, **more) as desk:  # type: ignore[arg-type]
+    write(f"sqlite:///{path}", world)
+    with desk_on(f"sqlite:///{path}", period, world, **more) as desk:  # type: ignore[arg-type]
         yield desk
