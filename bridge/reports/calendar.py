@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -77,13 +78,28 @@ class BusinessClock:
         """Open microseconds between two moments, each in microseconds since the epoch. 0 when they are reversed."""
         if until <= since:
             return 0
-        if since < self._reach[0] or until > self._reach[1]:
-            self._extend(since, until)
+        first, last = self.positions((since, until))
+        return last - first
+
+    def positions(self, moments: Sequence[int]) -> array[int]:
+        """How far the clock has run at each of these moments, in open microseconds since some beginning.
+
+        What lies between two of them is the difference: for 100,000 spans that is half the work.
+        """
+        if not moments:
+            return array("q")
+        least, most = min(moments), max(moments)
+        if least < self._reach[0] or most > self._reach[1]:
+            self._extend(least, most)
         starts, ends, before = self._starts, self._ends, self._before
-        # Written out twice: reports ask for 100,000 spans.
-        first, last = bisect_right(starts, since) - 1, bisect_right(starts, until) - 1
-        begin = before[first] + min(since, ends[first]) - starts[first] if first >= 0 else 0
-        return (before[last] + min(until, ends[last]) - starts[last] if last >= 0 else 0) - begin
+        places = [bisect_right(starts, at) - 1 for at in moments]
+        return array(
+            "q",
+            [
+                before[place] + (at if at < ends[place] else ends[place]) - starts[place] if place >= 0 else 0
+                for at, place in zip(moments, places, strict=True)
+            ],
+        )
 
     def _extend(self, since: int, until: int) -> None:
         """Make the table cover these moments."""

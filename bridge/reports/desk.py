@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -120,6 +121,11 @@ class Desk:
     def clock(self) -> BusinessClock:
         """Measures in business hours."""
         return BusinessClock(self.conventions.hours)
+
+    @cached_property
+    def opened(self) -> array[int]:
+        """How far the business clock has run when each visit of the history begins; the next begins where it ends."""
+        return self.clock.positions(self.history.since)
 
     @cached_property
     def known_until(self) -> int:

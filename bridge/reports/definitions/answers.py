@@ -37,11 +37,11 @@ def first_words(desk: Desk, born: Mapping[int, int], party: str) -> dict[int, in
     """When somebody of this party first wrote in each of these tickets, after the moment given with it."""
     side = _sides(desk)
     found: dict[int, int] = {}
-    for _, ticket, person, at, text in desk.source.snapshot.remarks(born):
-        if at < born[ticket] or found.get(ticket, at + 1) <= at or desk.is_note(text):
-            continue
-        if side(ticket, person, at) == party:
+    waiting = dict(born)  # whoever has left it is not even read: activities come in the order of their creation
+    for _, ticket, person, at, text in desk.source.snapshot.remarks(waiting):
+        if at >= waiting[ticket] and side(ticket, person, at) == party and not desk.is_note(text):
             found[ticket] = at
+            del waiting[ticket]
     return found
 
 

@@ -110,7 +110,7 @@ _Clock = tuple[int, int]
 
 def _follower(desk: Desk) -> Callable[[int, int, int], tuple[_Clock, _Clock, _Clock]]:
     """Follows one ticket from its creation on, with its clocks running beside. What it looks at is looked up once."""
-    history, open_time = desk.history, desk.clock.open_time
+    history, ran, open_time = desk.history, desk.opened, desk.clock.open_time
     since, until, statuses = history.since, history.until, history.status
     paused, taken_up, resolved = desk.meaning.paused, desk.meaning.taken_up, desk.meaning.resolved
     not_yet = (NEVER, NEVER)
@@ -131,7 +131,7 @@ def _follower(desk: Desk) -> Callable[[int, int, int], tuple[_Clock, _Clock, _Cl
                 break
             if runs:
                 total += end - begin
-                opened += open_time(begin, end)
+                opened += ran[index + 1] - ran[index]
         return answer, taken, done
 
     return follow

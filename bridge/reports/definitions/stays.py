@@ -15,7 +15,7 @@ from bridge.store.schema import microseconds
 
 ENOUGH = 8
 """Stays that limits need: of fewer they say nothing."""
-LAST = 60
+LAST = 40
 """Stays that a chart of limits shows."""
 
 
@@ -77,7 +77,7 @@ def time_in_status(desk: Desk) -> Report:
 
 def _stays(desk: Desk) -> tuple[array[int], dict[int, _Status], int]:
     """Places in the history of the stays that ended in the period, what is known by status, how many tickets lived."""
-    history, clock = desk.history, desk.clock
+    history, opened = desk.history, desk.opened
     since, until = microseconds(desk.period.since), microseconds(desk.period.until)
     visits: array[int] = array("q")
     found: dict[int, _Status] = {}
@@ -105,7 +105,7 @@ def _stays(desk: Desk) -> tuple[array[int], dict[int, _Status], int]:
             elif end >= since:
                 known.ended.append(len(visits))
                 known.calendar.append(end - begin)
-                known.business.append(clock.open_time(begin, end))
+                known.business.append(opened[index + 1] - opened[index])
                 visits.append(index)
                 if status not in counted:
                     counted.add(status)
@@ -262,7 +262,7 @@ def _limit_chart(desk: Desk, status: int, visits: array[int], known: _Status, bo
 
 def _rows(desk: Desk, visits: array[int]) -> Table:
     text = desk.language.text
-    history, clock = desk.history, desk.clock
+    history, opened = desk.history, desk.opened
 
     def row(number: int) -> Sequence[Cell]:
         index = visits[number]
@@ -275,7 +275,7 @@ def _rows(desk: Desk, visits: array[int]) -> Table:
             desk.moment(visit.since),
             desk.moment(visit.until),
             span(visit.until - visit.since),
-            span(clock.open_time(visit.since, visit.until)),
+            span(opened[index + 1] - opened[index]),
             history.decision_id(index + 1),
             visit.seq,
         )

@@ -99,12 +99,15 @@ def _on(desk: Desk, party: PartyName | None) -> str:
 
 
 def _waits(desk: Desk, parties: Sequence[PartyName | None]) -> _Waits:
-    history, clock, closed = desk.history, desk.clock, desk.closed
+    history, closed = desk.history, desk.closed
     since, until = microseconds(desk.period.since), desk.known_until
     number_of = {party: number for number, party in enumerate(parties)}
     waits = {status: desk.conventions.waits_on.get(StatusName(desk.spelt(status))) for status in desk.status_order}
     column = {status: number_of[party] for status, party in waits.items()}
     nobody = number_of[None]
+    # The clock at the period's ends and at each visit's beginning, in one go: clipping works on clocks as on moments.
+    ran = desk.clock.positions(array("q", [since, until]) + history.since)
+    ran_since, ran_until, ran = ran[0], ran[1], ran[2:]
     found = _Waits(array("q"), array("q"), [array("q") for _ in parties], [array("q") for _ in parties])
     for number, start, stop in history.lives():
         gone = desk.source.vanished.get(history.ticket[number], until)
@@ -112,14 +115,21 @@ def _waits(desk: Desk, parties: Sequence[PartyName | None]) -> _Waits:
         turns, last, was_open = 0, nobody, False
         for index in range(start, stop):
             begin, end = history.since[index], history.until[index]
-            begin, end = max(begin, since), min(until, gone) if end == NEVER else min(end, until, gone)
             status = history.status[index]
-            if end <= begin or status in closed:
+            if status in closed or begin >= until or (end != NEVER and end <= since):
+                continue
+            if gone < until:
+                end = gone if end == NEVER else min(end, gone)
+                opened = desk.clock.open_time(max(begin, since), min(end, until))
+            else:
+                opened = min(ran_until, ran_until if end == NEVER else ran[index + 1]) - max(ran[index], ran_since)
+            begin, end = max(begin, since), until if end == NEVER else min(end, until)
+            if end <= begin:
                 continue
             was_open = True
             on = column.get(status, nobody)
             calendar[on] += end - begin
-            business[on] += clock.open_time(begin, end)
+            business[on] += opened
             if on != nobody:
                 turns += last not in (nobody, on)
                 last = on
