@@ -18,6 +18,7 @@ from bridge.reports.mail import Security
 from bridge.reports.render import FORMATS as RENDERED
 from bridge.reports.scheduled import Every
 from bridge.reports.titles import NAMES
+from tests.reports.schemas import published
 from tests.reports.world import CEGAPE, CONFIG, POLICY
 
 SHIPPED = (CONFIG / "reports.yaml").read_text(encoding="utf-8")
@@ -160,3 +161,8 @@ def test_the_guides_examples_are_read_as_they_stand() -> None:
     assert [each.name for each in held.schedules] == ["weekly", "client-alpha"]
     assert set(re.findall(r"(?m)^([a-z-]+):", desk + schedules)) == set(conventions.DOCUMENT.keys)
     assert all(f"`{name}`" in guide for name in NAMES)
+
+
+def test_the_published_schemas_are_those_of_the_code() -> None:
+    for path, text in published().items():
+        assert path.read_text(encoding="utf-8") == text, f"python -m tests.reports.schemas writes {path.name} anew"
