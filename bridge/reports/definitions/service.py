@@ -10,7 +10,7 @@ from bridge.reports.definitions.answers import first_words
 from bridge.reports.definitions.counting import grouped, largest_first, percentile, share, span, tally
 from bridge.reports.desk import Desk
 from bridge.reports.history import NEVER
-from bridge.reports.values import Cell, Chart, Column, Figure, Kind, LazyRows, Report, Series, Shape, Table
+from bridge.reports.values import Cell, Chart, Column, Figure, Kind, LazyRows, Report, Series, Shape, Table, Tally
 from bridge.store.schema import microseconds
 
 _HOUR = 3_600_000_000
@@ -65,8 +65,8 @@ def service_times(desk: Desk) -> Report:
             Figure("answer", text("First answer, median"), Kind.WORKTIME, span(middle[0]), text("business hours")),
             Figure("taken-up", text("Taken up, median"), Kind.WORKTIME, span(middle[1]), text("business hours")),
             Figure("resolved", text("Resolved, median"), Kind.WORKTIME, span(middle[2]), text("business hours")),
-            Figure("unanswered", text("Not answered yet"), Kind.COUNT, _missing(everything, reached[0]), of_all),
-            Figure("unresolved", text("Not resolved yet"), Kind.COUNT, _missing(everything, reached[2]), of_all),
+            Figure("unanswered", text("Not answered yet"), Kind.COUNT, _missing(found.calendar[0]), of_all),
+            Figure("unresolved", text("Not resolved yet"), Kind.COUNT, _missing(found.calendar[2]), of_all),
         ],
         tables=[
             _measures(desk, found, reached),
@@ -81,19 +81,20 @@ def service_times(desk: Desk) -> Report:
 
 def times(desk: Desk) -> Times:
     """Service times of the tickets created within the period."""
-    history = desk.history
+    history, first = desk.history, desk.history.first
     since, until = microseconds(desk.period.since), microseconds(desk.period.until)
     born = [
-        (-history.since[start], start, stop, number)
-        for number, start, stop in history.lives()
+        number
+        for number, start, _ in history.lives()
         if history.created[start] and since <= history.since[start] < until
     ]
-    born.sort()
-    said = first_words(desk, {history.ticket[number]: -at for at, _, _, number in born}, desk.conventions.answers)
+    born.sort(key=lambda number: -history.since[first[number]])
+    began = {history.ticket[number]: history.since[first[number]] for number in born}
+    said = first_words(desk, began, desk.conventions.answers)
     found = Times()
     follow = _follower(desk)
-    for _, start, stop, number in born:
-        ticket = history.ticket[number]
+    for number in born:
+        start, stop, ticket = first[number], first[number + 1], history.ticket[number]
         found.start.append(start)
         found.ticket.append(ticket)
         found.project.append(history.project[number])
@@ -150,9 +151,8 @@ def _known(column: array[int], rows: Iterable[int]) -> list[int]:
     return sorted(value for value in map(column.__getitem__, rows) if value != NEVER)
 
 
-def _missing(everything: Sequence[int], reached: Sequence[int]) -> Cell:
-    there = frozenset(reached)
-    return tally([n for n in everything if n not in there])
+def _missing(column: array[int]) -> Tally:
+    return tally([n for n, value in enumerate(column) if value == NEVER])
 
 
 def _names(statuses: frozenset[StatusName]) -> str:
@@ -176,7 +176,7 @@ def _measures(desk: Desk, found: Times, reached: Sequence[Sequence[int]]) -> Tab
                 span(business[-1] if business else None),
                 span(percentile(calendar, 50)),
                 span(percentile(calendar, 85)),
-                _missing(range(len(found)), reached[which]),
+                _missing(found.calendar[which]),
             )
         )
     return Table(
