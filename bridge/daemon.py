@@ -40,7 +40,7 @@ class Heartbeat:
     started_at: datetime
     cycles: int = 0
     missed: int = 0
-    """Cycles that were due while another was still running, as far as a later cycle has recorded them."""
+    """Cycles that were due while another was running or the machine slept, as far as a later one has recorded them."""
     failures: int = 0
     """Cycles that failed since the last good one."""
     last_cycle: datetime | None = None
@@ -95,6 +95,9 @@ class Daemon:
         self._idle.set()
         self._fatal: BridgeError | None = None
         self._missed = 0
+        self._slept = 0
+        """Cycles that nobody could count, as the machine slept; written by the cycle's thread alone."""
+        self._began: datetime | None = None
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(1)},
@@ -184,8 +187,15 @@ class Daemon:
         if self._stop.is_set():
             return
         self._idle.clear()
-        missed = self._missed - self._beat.missed
         began = self._clock()
+        missed = self._missed + self._slept - self._beat.missed
+        if (
+            self._began is not None
+            and (gap := int((began - self._began).total_seconds() / self._interval) - 1) > missed
+        ):
+            self._slept += gap - missed
+            missed = gap
+        self._began = began
         error = ""
         try:
             told = self._cycle(missed)

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -123,6 +123,29 @@ def test_what_a_long_cycle_missed_is_told_to_the_next_one(tmp_path: Path) -> Non
     assert beat is not None
     assert told[0] == 0
     assert beat.missed == sum(told) > 0
+
+
+def test_what_a_machine_missed_that_slept_is_told_to_the_next_cycle(tmp_path: Path) -> None:
+    """The scheduler makes one cycle of all that were due meanwhile, and counts none of them."""
+    stop, told = threading.Event(), []
+    slept = timedelta(0)
+
+    def cycle(missed: int) -> Mapping[str, object]:
+        nonlocal slept
+        told.append(missed)
+        slept = timedelta(hours=1)
+        if len(told) == 2:
+            stop.set()
+        return {}
+
+    def clock() -> datetime:
+        return datetime.now(UTC) + slept
+
+    Daemon(cycle, interval=SOON, jitter=0, heartbeat=tmp_path / "heartbeat", stop=stop, clock=clock).run()
+    beat = read_heartbeat(tmp_path / "heartbeat")
+    assert beat is not None
+    assert told[0] == 0
+    assert beat.missed == sum(told) >= timedelta(hours=1) // timedelta(seconds=SOON) - 1
 
 
 def test_what_was_missed_is_told_again_when_the_next_cycle_fails(tmp_path: Path) -> None:
