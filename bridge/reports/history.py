@@ -164,31 +164,34 @@ class _Kept:
         ticket = stands = begun = NEVER
         created_elsewhere = False
         count = 0
+        into.extend(raw.target)
         steps = zip(raw.work_package, raw.target, raw.own, raw.created, raw.seq, raw.project, strict=True)
         for place, (work_package, status, own, created, seq, project) in enumerate(steps):
             if work_package != ticket:
                 if begun != NEVER:
                     first.append(count)
                 ticket, begun, created_elsewhere = work_package, NEVER, False
-            into.append(status)
-            if seq in put_back and not created:
-                keep.append(False)  # where it led counts for nothing
-                continue
-            if begun != NEVER and (status == stands or (own and created_elsewhere)):
-                keep.append(False)
-                if created_elsewhere and own:
-                    into[begun] = stands = status
-                    created_elsewhere = False
-                projects[-1] = project
+            undone = seq in put_back
+            if undone and not created:
+                keep.append(0)  # where it led counts for nothing
                 continue
             if begun == NEVER:
                 tickets.append(work_package)
                 projects.append(project)
                 # A creation in a status that was put back counts; the bridge's own move will say into which.
-                created_elsewhere = bool(created) and seq in put_back
+                created_elsewhere = undone
                 begun = place
-            projects[-1] = project
-            keep.append(True)
+            else:
+                projects[-1] = project
+                if own and created_elsewhere:
+                    into[begun] = stands = status
+                    created_elsewhere = False
+                    keep.append(0)
+                    continue
+                if status == stands:
+                    keep.append(0)
+                    continue
+            keep.append(1)
             stands = status
             count += 1
         if begun != NEVER:

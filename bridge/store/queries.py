@@ -476,11 +476,10 @@ class Snapshot:
     def policies(self, since: datetime, until: datetime) -> dict[str, int]:
         """Hashes of the policies under which moves within ``[since, until)`` were judged, and how many moves."""
         decision, policy = schema.decision.c, schema.policy.c
-        query = select(policy.hash, func.count()).join_from(
-            schema.decision, schema.policy, policy.seq == decision.policy
-        )
-        query = _within(query.where(decision.current), decision.latest, since, until)
-        return dict(map(tuple, self._connection.execute(query.group_by(policy.hash).order_by(func.count().desc()))))
+        counted = _within(select(decision.policy, func.count()).where(decision.current), decision.latest, since, until)
+        hashes = dict(map(tuple, self._connection.execute(select(policy.seq, policy.hash))))
+        found = self._connection.execute(counted.group_by(decision.policy).order_by(func.count().desc()))
+        return {hashes[seq]: count for seq, count in found}
 
     def rules_used(self) -> dict[str, datetime]:
         """When each rule last objected to a move that counts."""

@@ -1,6 +1,7 @@
-"""``./run torture``: seeded worlds in two processes for as long as told, then what held, in figures.
+"""``./run torture``: a day beside the bridge, and seeded worlds for as long as told; then what held, in figures.
 
-A world that breaks a promise is shrunk a little and printed with the command that plays it again.
+Worlds are played in two processes. A world that breaks a promise is shrunk a little and printed with the command
+that plays it again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.torture.soak import MAY_GROW, soak
 from tests.torture.world import Broken, Promise, Tally, Terms, World, empty_ledger
 
 PROCESSES = 2
@@ -119,7 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./run torture", description=__doc__)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first world; the time by default")
     parser.add_argument("--worlds", type=int, help="how many, whatever it takes")
-    parser.add_argument("--minutes", type=float, default=10, help="how long, unless --worlds is given (10)")
+    parser.add_argument("--minutes", type=float, default=10, help="of worlds, unless --worlds is given (10)")
+    parser.add_argument("--no-soak", action="store_true", help="leave out the day in one process, which takes minutes")
     parser.add_argument("--steps", type=int, default=50, help="of a world (50)")
     parser.add_argument("--only", metavar="N,N…", help="only these steps, for one world")
     parser.add_argument("--trace", action="store_true", help="tell everything that happens, for one world")
@@ -133,7 +136,20 @@ def main(arguments: list[str] | None = None) -> int:
             print(played.terms)
             print("all promises hold" if played.broken is None else f"{played.broken[0]}: {played.broken[1]}")
             return int(played.broken is not None)
-        return _many(options.seed, options.worlds, options.minutes, options.steps, directory)
+        held = options.no_soak or options.worlds is not None or _soak(options.seed, directory)
+        return int(not held) | _many(options.seed, options.worlds, options.minutes, options.steps, directory)
+
+
+def _soak(seed: int, directory: Path) -> bool:
+    print("a day in one process", file=sys.stderr)
+    soaked = soak(seed, directory)
+    print(
+        f"{soaked.minutes} simulated minutes in one process: it grew by {soaked.grown:.1f} MiB "
+        f"({MAY_GROW:g} allowed), missed {soaked.missed} polls and reported {soaked.reported}, "
+        f"put {soaked.put_back} moves back\n",
+        flush=True,
+    )
+    return soaked.holds
 
 
 def _many(seed: int, number: int | None, minutes: float, steps: int, directory: Path) -> int:

@@ -56,8 +56,9 @@ def attributes(
         if line.work_package not in wanted:
             continue
         for _, markup in line.details:
-            match = _LINE.fullmatch(markup)
-            name = names.get(unescape(match[1])) if match else None
+            label, _, _ = markup.removeprefix("<strong>").partition("</strong>")
+            name = names.get(unescape(label))
+            match = _LINE.fullmatch(markup) if name is not None else None
             if match is not None and name is not None:
                 value = unescape(match[3] or match[2] or "")
                 told[name].add(line.work_package, line.at, values.setdefault(value, value))

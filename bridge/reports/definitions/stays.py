@@ -15,6 +15,8 @@ from bridge.store.schema import microseconds
 
 ENOUGH = 8
 """Stays that limits need: of fewer they say nothing."""
+DRAWN = 4
+"""Statuses, those with most stays, that have a chart of limits; the table has all."""
 LAST = 40
 """Stays that a chart of limits shows."""
 
@@ -208,6 +210,7 @@ def _limit_table(
     text = desk.language.text
     rows: list[Sequence[Cell]] = []
     charts = []
+    drawn = sorted((s for s in order if bounds[s] is not None), key=lambda s: -len(found[s].ended))[:DRAWN]
     for status in order:
         known, bound = found[status], bounds[status]
         if bound is None:
@@ -221,7 +224,8 @@ def _limit_table(
                 tally(_beyond(known, bound)),
             )
         )
-        charts.append(_limit_chart(desk, status, visits, known, bound))
+        if status in drawn:
+            charts.append(_limit_chart(desk, status, visits, known, bound))
     return Table(
         "limits",
         text("What is usual"),

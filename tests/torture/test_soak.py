@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.torture.soak import soak
+
+
+def test_two_hours_pass_and_every_poll_that_was_missed_is_reported(tmp_path: Path) -> None:
+    soaked = soak(1, tmp_path, minutes=120)
+    assert soaked.put_back > 0
+    assert soaked.missed <= soaked.reported
