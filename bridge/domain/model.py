@@ -303,6 +303,8 @@ class Illegal:
     objections: tuple[Objection, ...]
     alternatives: tuple[StatusName, ...]
     """Where this party may go instead from the status before the move."""
+    exemption: str | None = None
+    """One that covers a further rule, which would object as well."""
     review_at: datetime | None = None
     """Judge again after this: another rule still gives the person time and may come to object as well."""
 

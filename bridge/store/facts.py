@@ -249,13 +249,11 @@ def decision_payload(decision: Decision, id_: DecisionId, policy: int) -> dict[s
     said: dict[str, object]
     match decision.verdict:
         case Allowed(note, exemption, review_at):
-            said = present(verdict="allowed", reason=note, exemption=exemption)
-            if review_at is not None:
-                said["review_at"] = iso(review_at)
+            said = present(verdict="allowed", reason=note, exemption=exemption, review_at=review_at and iso(review_at))
         case Undecided(reason):
             said = present(verdict="undecided", reason=reason)
-        case Illegal(objections, alternatives):
-            said = {
+        case Illegal(objections, alternatives, exemption, review_at):
+            said = present(exemption=exemption, review_at=review_at and iso(review_at)) | {
                 "verdict": "illegal",
                 "alternatives": list(alternatives),
                 "objections": [

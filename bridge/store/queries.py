@@ -441,7 +441,7 @@ class Snapshot:
         return [_as_ruled(row) for row in rows]
 
     def exempted(self, since: datetime, until: datetime) -> list[Ruled]:
-        """Moves within ``[since, until)`` that an exemption allowed, the newest first."""
+        """Moves within ``[since, until)`` that a rule would object to but for an exemption, the newest first."""
         decision = schema.decision.c
         query = _within(
             _ruled().where(decision.current, decision.exemption.is_not(None)), decision.latest, since, until

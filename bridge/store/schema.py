@@ -331,7 +331,7 @@ decision = Table(
     Column("mode", Text, comment="How far that rule goes: observe or enforce; null unless illegal"),
     Column("reason", Text, nullable=False, comment="Why undecided, or why allowed where it is not plain; else empty"),
     Column("sentence", Text, comment='The rule in words, JSON by language ({"en": …, "fr": …}); null unless illegal'),
-    Column("exemption", Text, comment="The exemption that allowed it"),
+    Column("exemption", Text, comment="The exemption that covers a rule which would object"),
     Column("policy", BigInteger, nullable=False, comment="policy.seq"),
     Column("earliest", Instant, nullable=False, comment="The move did not happen before this"),
     Column("latest", Instant, nullable=False, comment="The move did not happen after this"),

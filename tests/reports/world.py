@@ -215,7 +215,9 @@ def _verdict(move: Move) -> Verdict:
     match move.verdict:
         case "illegal":
             objection = Objection(RuleId(move.rule), move.mode, sentence, (PartyName("cegape"),), "a source")
-            return Illegal((objection,), (StatusName("EN ATTENTE"),))
+            # An enforced rule may be exempted where an observed one objects all the same.
+            exemption = "an-exemption" if move.mode is Mode.OBSERVE else None
+            return Illegal((objection,), (StatusName("EN ATTENTE"),), exemption)
         case "undecided":
             return Undecided("the person is no member of this project")
         case "exempted":

@@ -85,7 +85,7 @@ def _verdict(at: datetime, dice: random.Random) -> Verdict:
         Allowed(review_at=at + timedelta(minutes=15)),
         Undecided("the roles are not known"),
         Illegal((objection,), (StatusName("EN COURS"),)),
-        Illegal((objection, objection), ()),
+        Illegal((objection, objection), (), "X-1", at + timedelta(minutes=15)),
     ]
     return dice.choice(verdicts)
 

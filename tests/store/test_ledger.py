@@ -299,6 +299,11 @@ def test_a_decision_that_waits_is_due_when_its_time_has_come(ledger: Ledger) -> 
     assert ledger.due_reviews(T0 + 2 * SECOND) == (8,)
 
 
+def test_a_move_that_a_rule_objects_to_waits_for_another_rule_all_the_same(ledger: Ledger) -> None:
+    ledger.decide([decision(replace(ILLEGAL, exemption="X-1", review_at=T0 + SECOND))])
+    assert ledger.due_reviews(T0 + SECOND) == (WP,)
+
+
 # --- Enforcement and actions ---
 
 

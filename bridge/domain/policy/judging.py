@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -383,8 +383,8 @@ class Outcome:
     exemption: str | None
     alternatives: tuple[StatusName, ...]
     reopens: bool
-    illegal: dict[int, Illegal] = field(default_factory=dict)
-    """The verdicts found so far, by which of the open rules object."""
+    illegal: dict[tuple[int, str | None], Illegal] = field(default_factory=dict)
+    """The verdicts found so far, by which of the open rules object, and which exemption covers another."""
 
     def verdict(self, move: Move) -> Verdict:
         """The verdict on a move of this kind, by its facts."""
@@ -405,8 +405,8 @@ class Outcome:
             else:
                 review_at = answer if review_at is None else min(review_at, answer)
         if self.broken or objecting:
-            illegal = self.illegal.get(objecting) or self._object(objecting)
-            return illegal if review_at is None else Illegal(illegal.objections, self.alternatives, review_at)
+            illegal = self.illegal.get((objecting, exemption)) or self._object(objecting, exemption)
+            return illegal if review_at is None else replace(illegal, review_at=review_at)
         if unknown is not None:
             return Undecided(unknown.reason)
         if exemption is None and review_at is None:
@@ -414,8 +414,9 @@ class Outcome:
         notes = (["reopening"] if self.reopens else []) + ([f"exemption {exemption}"] if exemption else [])
         return Allowed("; ".join(notes), exemption, review_at)
 
-    def _object(self, objecting: int) -> Illegal:
+    def _object(self, objecting: int, exemption: str | None) -> Illegal:
         standing = [*self.broken, *(one for number, one in enumerate(self.open) if objecting >> number & 1)]
         standing.sort(key=lambda one: _rank(one[0]))
-        illegal = self.illegal[objecting] = Illegal(tuple(objection for _, objection in standing), self.alternatives)
+        objections = tuple(objection for _, objection in standing)
+        illegal = self.illegal[objecting, exemption] = Illegal(objections, self.alternatives, exemption)
         return illegal

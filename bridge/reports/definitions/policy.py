@@ -23,7 +23,9 @@ def policy(desk: Desk) -> Report:
     since, until = desk.period.since, desk.period.until
     illegal = snapshot.ruled(["illegal"], since, until, desk.projects)
     exempted = [
-        ruled for ruled in snapshot.exempted(since, until) if desk.projects is None or ruled.project in desk.projects
+        ruled
+        for ruled in snapshot.exempted(since, until)
+        if ruled.verdict != "illegal" and (desk.projects is None or ruled.project in desk.projects)
     ]
     found = sorted([*illegal, *exempted], key=lambda ruled: (ruled.latest, ruled.seq), reverse=True)
     used = snapshot.rules_used()

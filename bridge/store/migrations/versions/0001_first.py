@@ -198,7 +198,7 @@ def upgrade() -> None:
             nullable=True,
             comment='The rule in words, JSON by language ({"en": …, "fr": …}); null unless illegal',
         ),
-        sa.Column("exemption", sa.Text(), nullable=True, comment="The exemption that allowed it"),
+        sa.Column("exemption", sa.Text(), nullable=True, comment="The exemption that covers a rule which would object"),
         sa.Column("policy", sa.BigInteger(), nullable=False, comment="policy.seq"),
         sa.Column("earliest", sa.BigInteger(), nullable=False, comment="The move did not happen before this"),
         sa.Column("latest", sa.BigInteger(), nullable=False, comment="The move did not happen after this"),
