@@ -33,9 +33,10 @@ from bridge.domain.model import (
     Verdict,
     WorkPackageId,
 )
-from bridge.domain.plan import TAKEN_BACK, Scene, follow
+from bridge.domain.plan import TAKEN_BACK, follow
 from bridge.domain.policy import Policy, judge
 from bridge.domain.policy.rules import NeedsComment
+from bridge.domain.scene import Scene
 from bridge.domain.standing import Standing
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bridge.domain.guards import HOUR, guard
 from bridge.domain.model import (
     Kind,
     Listed,
@@ -22,7 +23,7 @@ from bridge.domain.model import (
     Ticket,
     Undecided,
 )
-from bridge.domain.plan import HOUR, Course, guard
+from bridge.domain.plan import Course
 from bridge.domain.policy.rules import Reminder
 from bridge.engine.explanation import Explanation, marker, render
 from bridge.engine.judge import Judge, Place, Ruling

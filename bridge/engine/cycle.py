@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from bridge.domain.guards import breaker
 from bridge.domain.model import (
     Activity,
     ChangeKey,
@@ -24,7 +25,6 @@ from bridge.domain.model import (
     UserId,
     WorkPackageId,
 )
-from bridge.domain.plan import breaker
 from bridge.domain.policy import Policy
 from bridge.domain.policy.rules import Reminder
 from bridge.engine import poll

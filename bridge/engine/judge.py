@@ -26,8 +26,9 @@ from bridge.domain.model import (
     UserId,
     WorkPackageId,
 )
-from bridge.domain.plan import Course, Present, Scene, follow
+from bridge.domain.plan import Course, follow
 from bridge.domain.policy import Policy
+from bridge.domain.scene import Present, Scene
 from bridge.domain.standing import Standing, standing
 from bridge.domain.timeline import derive
 from bridge.engine.poll import Read

@@ -15,6 +15,7 @@ from typing import Any, Self
 import orjson
 from sqlalchemy import Select, func, select
 
+from bridge.domain.guards import RevertCount
 from bridge.domain.model import (
     ChangeKey,
     DecisionId,
@@ -33,7 +34,6 @@ from bridge.domain.model import (
     UserId,
     WorkPackageId,
 )
-from bridge.domain.plan import RevertCount
 from bridge.store import schema
 from bridge.store.canonical import canonical
 from bridge.store.database import Database
