@@ -248,7 +248,8 @@ def replay(
 ) -> None:
     """Judge every move in the ledger anew, and show what becomes of it. Exit code 1 when anything differs.
 
-    Facts that the ledger does not keep (assignee, custom fields) leave a move undecided where a rule asks for them.
+    Facts that the ledger does not keep (assignee, custom fields) leave a move undecided where a rule asks for them; the
+    result names those rules, and says for each reason how many moves it leaves undecided.
     """
     from datetime import UTC, datetime
 

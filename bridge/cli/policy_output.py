@@ -215,6 +215,12 @@ def replay_text(replay: Replay) -> str:
     """How many moves are judged how, before and now, and each move on which that differs."""
     lines = [f"{replay.moves} moves of {replay.tickets} tickets", f"{'':12}{'before':>10}{'now':>10}"]
     lines += [f"{said:12}{replay.old_counts.get(said, 0):>10}{replay.counts.get(said, 0):>10}" for said in SAID]
+    if replay.undecided:
+        lines += ["", f"left undecided now: {replay.counts['undecided']}, because"]
+        lines += [f"  {reason}: {count}" for reason, count in replay.undecided.items()]
+    if replay.blind:
+        lines += ["", f"not judged fully: {', '.join(replay.blind)}"]
+        lines += ["  The ledger keeps neither assignees nor custom fields of the past, by which these rules go."]
     for title, found in _grouped(replay):
         lines += ["", f"{title}: {len(found)}"]
         by_person = Counter(replay.people.get(one.told.person or -1, "unknown") for one in found)
@@ -233,6 +239,8 @@ def replay_json(replay: Replay) -> dict[str, object]:
         "tickets": replay.tickets,
         "before": {said: replay.old_counts.get(said, 0) for said in SAID},
         "now": {said: replay.counts.get(said, 0) for said in SAID},
+        "undecided": replay.undecided,
+        "not_judged_fully": replay.blind,
         "differences": [
             {
                 "ticket": one.life.work_package,
@@ -244,6 +252,7 @@ def replay_json(replay: Replay) -> dict[str, object]:
                 "before": one.old,
                 "now": one.new,
                 "rules": one.rules,
+                "reason": one.reason,
             }
             for one in replay.differences
         ],
@@ -269,8 +278,9 @@ def _grouped(replay: Replay) -> list[tuple[str, list[Difference]]]:
 def _difference(replay: Replay, one: Difference) -> str:
     who = replay.people.get(one.told.person or -1, f"person {one.told.person}")
     move = f"{_status(replay, one.told.origin)} → {_status(replay, one.told.target)}"
-    rules = f" ({', '.join(one.rules)})" if one.rules else ""
-    return f"#{one.life.work_package} {_time(one):%Y-%m-%d %H:%M} {who}: {move}: {one.old} → {one.new}{rules}"
+    why = one.reason or ", ".join(one.rules)
+    told = f"#{one.life.work_package} {_time(one):%Y-%m-%d %H:%M} {who}: {move}: {one.old} → {one.new}"
+    return f"{told} ({why})" if why else told
 
 
 def _status(replay: Replay, status: int | None) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from bridge.domain.model import (
@@ -24,15 +25,18 @@ from bridge.domain.model import (
     StatusName,
     Undecided,
     UserId,
-    Verdict,
 )
-from bridge.domain.replay import Court, Difference, Life, Told, comment_targets, differences, in_words, verdicts
+from bridge.domain.replay import Court, Difference, Life, Said, comment_targets, differences, judgements
 from bridge.domain.standing import Standing, standing
 from bridge.errors import ConfigError
 
 if TYPE_CHECKING:
     from bridge.domain.policy import Policy
-    from bridge.store.queries import Change, Snapshot
+    from bridge.store.queries import Snapshot
+
+
+NOT_KEPT = frozenset({"assignee", "fields"})
+"""What only the ticket told when it was moved: the bridge judged by it then, and wrote down the verdict alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,10 @@ class Replay:
     """How many moves the policy says what to."""
     old_counts: dict[str, int]
     """The same of the other policy, or of what was decided at the time."""
+    undecided: dict[str, int]
+    """Why the policy says nothing to some moves, with how many these are, the most first."""
+    blind: tuple[RuleId, ...]
+    """Rules that ask for what the ledger does not keep of a past move."""
     differences: tuple[Difference, ...]
     people: dict[int, str]
     statuses: dict[int, str]
@@ -58,19 +66,28 @@ def replay(snapshot: Snapshot, policy: Policy, against: Policy | None, now: date
     spells = snapshot.role_spells()
     courts = [_court(snapshot, one, spells, now) for one in (policy, against) if one is not None]
     with _uncollected():
-        rows = list(snapshot.changes())
-        lives = list(_lives(snapshot, rows, [court.policy for court in courts], courts[0].ids))
-        new = list(verdicts(lives, courts[0]))
-        old = list(verdicts(lives, courts[1])) if against is not None else _decided(rows)
-        return Replay(
-            len(rows),
-            len(lives),
-            _counted(new),
-            _counted(old),
-            tuple(differences(lives, old, new)),
-            {int(person): name for person, name in snapshot.people().items()},
-            {int(status): row.name for status, row in snapshot.statuses().items()},
-        )
+        return _replayed(
+            snapshot, courts
+        )  # a function of its own, so that the rows are gone before the collector comes
+
+
+def _replayed(snapshot: Snapshot, courts: Sequence[Court]) -> Replay:
+    court, *others = courts
+    lives = list(_lives(snapshot, [one.policy for one in courts], court.ids))
+    new = list(judgements(lives, court))
+    old = list(judgements(lives, others[0]) if others else _decided(lives))
+    undecided = Counter(one.verdict.reason for life in new for one in life if isinstance(one.verdict, Undecided))
+    return Replay(
+        sum(len(life.changes) for life in lives),
+        len(lives),
+        _counted(new),
+        _counted(old),
+        dict(undecided.most_common()),
+        tuple(rule.id for rule in court.policy.table.rules if rule.asks_for & NOT_KEPT),
+        tuple(differences(lives, old, new)),
+        {int(person): name for person, name in snapshot.people().items()},
+        {int(status): row.name for status, row in snapshot.statuses().items()},
+    )
 
 
 @contextmanager
@@ -85,8 +102,8 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _counted(said: Sequence[tuple[Verdict, ...]]) -> dict[str, int]:
-    return dict(Counter(in_words(verdict) for life in said for verdict in life))
+def _counted(said: Sequence[Sequence[Said]]) -> dict[str, int]:
+    return dict(Counter(one.words for life in said for one in life))
 
 
 def _court(
@@ -138,33 +155,16 @@ def _sides(
     return side
 
 
-def _lives(
-    snapshot: Snapshot, rows: Sequence[Change], policies: Sequence[Policy], ids: dict[StatusName, StatusId]
-) -> Iterator[Life]:
+def _lives(snapshot: Snapshot, policies: Sequence[Policy], ids: dict[StatusName, StatusId]) -> Iterator[Life]:
     identifiers = {project: identifier for project, (identifier, _) in snapshot.projects().items()}
+    lives = [list(told) for _, told in groupby(snapshot.changes(), key=attrgetter("work_package"))]
     asked = {ids[name] for policy in policies for name in comment_targets(policy) if name in ids}
-    comments = _comments(snapshot, {row.work_package for row in rows if row.target in asked})
-    for work_package, group in groupby(rows, key=lambda row: row.work_package):
-        told = list(group)
-        last = told[-1]
-        yield Life(
-            work_package,
-            last.project,
-            identifiers.get(ProjectId(last.project), str(last.project)),
-            last.type,
-            [_told(row) for row in told],
-            comments.get(work_package, ()),
-        )
-
-
-def _told(row: Change) -> Told:
-    # A move that nobody could judge then for what it is stays so; one that the policy or the roles left open does not.
-    open_then = row.verdict == "undecided" and row.party is None
-    doubt = row.reason if open_then and not row.reason.startswith(("the person", "the memberships")) else None
-    return Told(
-        row.activity, row.part, row.kind, row.origin, row.target, NOBODY if row.own else row.person, row.own, doubt,
-        row.earliest, row.latest,
-    )  # fmt: skip
+    comments = _comments(snapshot, {told.work_package for life in lives for told in life if told.target in asked})
+    for changes in lives:
+        last = changes[-1]
+        identifier = identifiers.get(last.project, str(last.project))
+        said = comments.get(last.work_package, ())
+        yield Life(last.work_package, last.project, identifier, last.type, changes, said)
 
 
 def _comments(snapshot: Snapshot, work_packages: set[int]) -> dict[int, list[Comment]]:
@@ -178,25 +178,22 @@ def _comments(snapshot: Snapshot, work_packages: set[int]) -> dict[int, list[Com
     return found
 
 
-def _decided(rows: Sequence[Change]) -> list[tuple[Verdict, ...]]:
+def _decided(lives: Sequence[Life]) -> Iterator[Sequence[Said]]:
     """What was said at the time, as far as a comparison needs it."""
-    said: dict[tuple[str, str | None, str | None], Verdict] = {}
-
-    def verdict(row: Change) -> Verdict:
-        key = (row.verdict, row.rule, row.mode)
-        found = said.get(key)
-        if found is None:
-            found = said[key] = _verdict(*key)
-        return found
-
-    return [tuple(map(verdict, group)) for _, group in groupby(rows, key=lambda row: row.work_package)]
+    known: dict[tuple[str, str | None], Said] = {}
+    for life in lives:
+        yield [known.get(key) or known.setdefault(key, _as_said(*key)) for key in map(_DECIDED, life.changes)]
 
 
-def _verdict(verdict: str, rule: str | None, mode: str | None) -> Verdict:
-    match verdict:
+_DECIDED = attrgetter("decided", "rule")
+
+
+def _as_said(decided: str, rule: str | None) -> Said:
+    match decided:
         case "allowed":
-            return Allowed()
-        case "illegal":
-            return Illegal((Objection(RuleId(rule or ""), Mode(mode or Mode.OBSERVE), {}, (), ""),), ())
+            return Said(decided, Allowed())
+        case "undecided":
+            return Said(decided, Undecided("as decided then"))
         case _:
-            return Undecided("as decided then")
+            mode = Mode.ENFORCE if decided == "put back" else Mode.OBSERVE
+            return Said(decided, Illegal((Objection(RuleId(rule or ""), mode, {}, (), ""),), ()))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 WorkPackageId = NewType("WorkPackageId", int)
 ActivityId = NewType("ActivityId", int)
@@ -199,6 +199,32 @@ class StatusChange:
     maybe_been_elsewhere: bool = False
     """True when the ticket may have been in other statuses since, by whomever: an activity was saved again and shows
     none."""
+
+
+class Told(NamedTuple):
+    """One status change as the ledger keeps it, with what was said to it then: narrow, to judge 100,000 of them anew.
+
+    Times are in microseconds since the epoch.
+    """
+
+    work_package: WorkPackageId
+    project: ProjectId
+    type: str
+    activity: int
+    part: int
+    kind: str
+    origin: int | None
+    target: int | None
+    person: UserId | None
+    own: bool
+    doubt: str | None
+    """Why it is not proven; None when it is."""
+    earliest: int
+    latest: int
+    decided: str
+    """``allowed``, ``reported``, ``put back`` or ``undecided``."""
+    rule: str | None
+    """The objection that counted; None where none did."""
 
 
 @dataclass(frozen=True, slots=True)

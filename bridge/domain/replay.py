@@ -28,6 +28,7 @@ from bridge.domain.model import (
     StatusId,
     StatusName,
     Timeline,
+    Told,
     Undecided,
     UserId,
     Verdict,
@@ -42,27 +43,11 @@ from bridge.domain.standing import Standing
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Told(NamedTuple):
-    """One status change as it was written down. Times are in microseconds since the epoch."""
-
-    activity: int
-    part: int
-    kind: str
-    origin: int | None
-    target: int | None
-    person: int | None
-    own: bool
-    doubt: str | None
-    """Why it is not proven; None when it is."""
-    earliest: int
-    latest: int
-
-
 class Life(NamedTuple):
     """One ticket's changes in order, and the comments on it where a rule asks for them."""
 
-    work_package: int
-    project: int
+    work_package: WorkPackageId
+    project: ProjectId
     identifier: str
     type: str
     changes: Sequence[Told]
@@ -82,19 +67,37 @@ class Court:
     now: datetime
 
 
-def verdicts(lives: Iterable[Life], court: Court) -> Iterator[tuple[Verdict, ...]]:
-    """For each life the verdict on each of its changes, as if every enforced rule had been enforced from the start."""
-    known: dict[object, tuple[Verdict, ...]] = {}
+class Said(NamedTuple):
+    """What a policy says to one change."""
+
+    words: str
+    """``allowed``, ``reported``, ``put back`` or ``undecided``."""
+    verdict: Verdict
+
+
+def said(verdict: Verdict) -> Said:
+    """A verdict with what comes of the move."""
+    match verdict:
+        case Allowed():
+            return Said("allowed", verdict)
+        case Illegal():
+            return Said("put back" if verdict.mode is Mode.ENFORCE else "reported", verdict)
+        case Undecided():
+            return Said("undecided", verdict)
+
+
+def judgements(lives: Iterable[Life], court: Court) -> Iterator[Sequence[Said]]:
+    """For each life what is said to each of its changes, as if every enforced rule had been from the start."""
+    known: dict[object, Sequence[Said]] = {}
     plainly = _Plainly(court)
     for life in lives:
-        steps = plainly.steps(life)
-        said = plainly.judged(life, steps)
-        if said is None:
-            key = tuple(steps)
-            said = known.get(key)
-            if said is None:
-                said = known[key] = _judged(life, court)
-        yield said
+        judged = plainly.judged(life)
+        if judged is None:
+            key = plainly.seen(life)
+            judged = known.get(key)
+            if judged is None:
+                judged = known[key] = [said(verdict) for verdict in _judged(life, court)]
+        yield judged
 
 
 def comment_targets(policy: Policy) -> frozenset[StatusName]:
@@ -104,14 +107,14 @@ def comment_targets(policy: Policy) -> frozenset[StatusName]:
 
 
 def _judged(life: Life, court: Court) -> tuple[Verdict, ...]:
-    project = ProjectId(life.project)
+    project = life.project
     changes = tuple(
         StatusChange(
             key=ChangeKey(ActivityId(told.activity), told.part),
             kind=Kind(told.kind),
             origin=None if told.origin is None else StatusId(told.origin),
             target=None if told.target is None else StatusId(told.target),
-            actor=None if told.person is None else UserId(told.person),
+            actor=court.own if told.own else told.person,
             earliest=_instant(told.earliest),
             latest=_instant(told.latest),
             maybe_merged=told.earliest < told.latest,
@@ -132,34 +135,27 @@ def _judged(life: Life, court: Court) -> tuple[Verdict, ...]:
         project=life.identifier,
         type=life.type,
     )
-    timeline = Timeline(WorkPackageId(life.work_package), changes, tuple(life.comments))
+    timeline = Timeline(life.work_package, changes, tuple(life.comments))
     return tuple(one.verdict for one in follow(timeline, scene).judged)
 
 
 # --- What lives have in common --------------------------------------------------------------------------------------
 
+_Step = tuple[object, ...]
+"""All that the policy can see of one change."""
 
-class _Step(NamedTuple):
-    """All that the policy can see of one change. Lives of equal steps are judged alike."""
 
-    kind: str
-    origin: int | None
-    target: int | None
-    own: bool
-    party: PartyName | None
-    at_once: bool
-    """Made at one moment, so that it hides nothing."""
-    why: str | None
-    """Why it is not proven, or whose side the person was on is not known."""
-    person: int
-    """Which of the ticket's people, by first appearance; 0 where that makes no difference."""
-    comments: object
-    scope: object
+class _State:
+    """Where a ticket legally stands, where it would if every rule were enforced, and where it has legally been."""
 
-    @property
-    def plain(self) -> bool:
-        """Nothing about it is in doubt."""
-        return self.own or (self.party is not None and self.at_once and self.target is not None)
+    __slots__ = ("lawful", "legal", "onward", "visited")
+
+    def __init__(self, legal: int | None, lawful: int | None, visited: frozenset[StatusName]) -> None:
+        self.legal = legal
+        self.lawful = lawful
+        self.visited = visited
+        self.onward: dict[_Step, tuple[Said, _State]] = {}
+        """What is said to each step from here that has been met, and where it leads."""
 
 
 class _Plainly:
@@ -176,48 +172,66 @@ class _Plainly:
         self._commented = frozenset(court.ids[name] for name in comment_targets(policy) if name in court.ids)
         asking = [rule.demand.within for rule in policy.rules if isinstance(rule.demand, NeedsComment)]
         self._windows = tuple(dict.fromkeys(asking))
-        self._numbers: dict[_Step, int] = {}
-        """Each kind of step by number: what is kept of a hundred thousand moves is little."""
-        self._steps: list[_Step] = []
-        self._plain: set[int] = set()
-        self._known: dict[tuple[_State, int], tuple[Verdict, _State]] = {}
+        self._beginning = _State(None, None, frozenset())
+        self._states: dict[object, _State] = {}
 
-    def steps(self, life: Life) -> list[int]:
-        """The life's changes reduced to what the policy can see of them, each by its number."""
-        standing, numbers, commented = self._court.standing, self._numbers, self._commented
-        project = ProjectId(life.project)
-        scoped, people_matter = self._court.policy.distinguishes, self._people_matter
-        people: dict[int | None, int] = {}
-        found: list[int] = []
-        for told in life.changes:
-            _, _, kind, origin, target, person, own, doubt, earliest, latest = told
+    def judged(self, life: Life) -> Sequence[Said] | None:
+        """What is said to a life in which nothing is in doubt; None where something is, and for ``follow`` to tell."""
+        changes = life.changes
+        if self._people_matter or changes[0].kind != Kind.CREATION:
+            return None
+        standing, commented, scoped = self._court.standing, self._commented, self._court.policy.distinguishes
+        project = life.project
+        state = self._beginning
+        found: list[Said] = []
+        for told in changes:
+            _, _, _, _, _, kind, origin, target, person, own, doubt, earliest, latest, _, _ = told
             party: PartyName | None = None
-            why = doubt
-            if not own and doubt is None and person is not None:
-                side = standing(project, UserId(person), earliest, latest)
-                party, why = side.party, side.reason
-            step = (
-                kind,
-                origin,
-                target,
-                own,
-                party,
-                earliest == latest,
-                why,
-                people.setdefault(person, len(people)) if people_matter else 0,
-                self._near(life, told) if target in commented else None,
-                self._scope(life, told) if scoped else None,
-            )
-            number = numbers.get(step)  # type: ignore[call-overload]  # a step, not yet made one
-            found.append(self._number(_Step(*step)) if number is None else number)
+            if not own:
+                if doubt is not None or person is None or earliest != latest:
+                    return None
+                party = standing(project, person, earliest, latest).party
+                if party is None:
+                    return None
+            step: _Step = (kind, origin, target, party)
+            if scoped or target in commented:
+                near = self._near(life, told) if target in commented else None
+                step = (*step, near, self._scope(life, told) if scoped else None)
+            known = state.onward.get(step)
+            if known is None:
+                known = state.onward[step] = self._follow(life, told, party, state)
+            one, state = known
+            if one.words == "undecided":
+                return None
+            found.append(one)
         return found
 
-    def _number(self, step: _Step) -> int:
-        number = self._numbers[step] = len(self._steps)
-        self._steps.append(step)
-        if step.plain:
-            self._plain.add(number)
-        return number
+    def seen(self, life: Life) -> _Step:
+        """All that the policy can see of a life, whatever is in doubt about it: equal ones are judged alike."""
+        scoped = self._court.policy.distinguishes
+        people: dict[int | None, int] = {}
+        """Which of the ticket's people, by first appearance."""
+        steps: list[_Step] = []
+        for told in life.changes:
+            side = Standing(None)
+            if not told.own and told.doubt is None and told.person is not None:
+                side = self._court.standing(life.project, told.person, told.earliest, told.latest)
+            steps.append(
+                (
+                    told.kind,
+                    told.origin,
+                    told.target,
+                    told.own,
+                    told.doubt,
+                    told.earliest == told.latest,
+                    side.party,
+                    side.reason,
+                    people.setdefault(told.person, len(people)) if self._people_matter else None,
+                    self._near(life, told) if told.target in self._commented else None,
+                    self._scope(life, told) if scoped else None,
+                )
+            )
+        return tuple(steps)
 
     def _near(self, life: Life, told: Told) -> object:
         """Which parties have commented near this change, by each window that rules give."""
@@ -233,39 +247,22 @@ class _Plainly:
 
     def _side(self, life: Life, comment: Comment) -> PartyName | None:
         moment = _microseconds(comment.at)
-        return self._court.standing(ProjectId(life.project), comment.user, moment, moment).party
+        return self._court.standing(life.project, comment.user, moment, moment).party
 
     def _scope(self, life: Life, told: Told) -> object:
         return self._court.policy.tells_apart(
             life.identifier, life.type, str(told.person), life.work_package, _instant(told.latest)
         )
 
-    def judged(self, life: Life, steps: Sequence[int]) -> tuple[Verdict, ...] | None:
-        """The verdicts on a life in which nothing is in doubt; None where something is, and for ``follow`` to tell."""
-        begins = self._steps[steps[0]].kind == Kind.CREATION
-        if not begins or self._people_matter or not self._plain.issuperset(steps):
-            return None
-        found: list[Verdict] = []
-        state = _BEGINNING
-        for place, step in enumerate(steps):
-            known = self._known.get((state, step))
-            if known is None:
-                known = self._follow(life, life.changes[place], self._steps[step], state)
-                self._known[state, step] = known
-            verdict, state = known
-            if verdict.__class__ is Undecided:
-                return None
-            found.append(verdict)
-        return tuple(found)
-
-    def _follow(self, life: Life, told: Told, step: _Step, state: _State) -> tuple[Verdict, _State]:
-        policy, names = self._court.policy, self._names
-        legal, lawful, visited = state
-        verdict = self._verdict(life, told, step, state)
-        breaks = isinstance(verdict, Illegal) and step.party is not None and policy.reverts(step.party)
-        target = names.get(step.target) if step.target is not None else None
+    def _follow(self, life: Life, told: Told, party: PartyName | None, state: _State) -> tuple[Said, _State]:
+        policy = self._court.policy
+        initial = int(self._court.ids[policy.initial])
+        legal, lawful, visited = state.legal, state.lawful, state.visited
+        verdict = self._verdict(life, told, party, state)
+        breaks = isinstance(verdict, Illegal) and party is not None and policy.reverts(party)
+        target = self._name(told.target)
         if not (breaks and isinstance(verdict, Illegal) and verdict.mode is Mode.ENFORCE):
-            before = names.get(legal) if legal is not None else None
+            before = self._name(legal)
             if (
                 before is not None
                 and policy.is_closed(before)
@@ -273,31 +270,29 @@ class _Plainly:
             ):
                 visited = frozenset()
             visited |= frozenset() if target is None else frozenset({target})
-            legal = step.target
-        elif step.kind == Kind.CREATION:
-            legal, visited = int(self._court.ids[policy.initial]), frozenset({policy.initial})
+            legal = told.target
+        elif told.kind == Kind.CREATION:
+            legal, visited = initial, frozenset({policy.initial})
         if not breaks and verdict != Allowed(TAKEN_BACK):
-            lawful = step.target
-        elif breaks and step.kind == Kind.CREATION:
-            lawful = int(self._court.ids[policy.initial])
-        return verdict, _State(legal, lawful, visited)
+            lawful = told.target
+        elif breaks and told.kind == Kind.CREATION:
+            lawful = initial
+        there = self._states.setdefault((legal, lawful, visited), _State(legal, lawful, visited))
+        return said(verdict), there
 
-    def _verdict(self, life: Life, told: Told, step: _Step, state: _State) -> Verdict:
-        names = self._names
-        if step.own:
+    def _verdict(self, life: Life, told: Told, party: PartyName | None, state: _State) -> Verdict:
+        if told.own:
             return Allowed("the bridge's own move")
-        origin = names.get(step.origin) if step.origin is not None else None
-        target = names.get(step.target) if step.target is not None else None
-        if target is None or (origin is None and step.kind != Kind.CREATION):
+        origin, target = self._name(told.origin), self._name(told.target)
+        if target is None or (origin is None and told.kind != Kind.CREATION):
             return Undecided("the policy does not know this status")
-        assert step.party is not None, "a plain step is somebody's"
-        at = _instant(told.latest)
+        assert party is not None, "a plain step is somebody's"
         move = Move(
-            party=step.party,
+            party=party,
             origin=origin,
             target=target,
             visited=state.visited,
-            at=at,
+            at=_instant(told.latest),
             now=self._court.now,
             project=life.identifier,
             type=life.type,
@@ -309,19 +304,11 @@ class _Plainly:
             ),
         )
         verdict = judge(move, self._court.policy)
-        takes_back = step.origin is not None and step.target in (state.legal, state.lawful) and origin != target
+        takes_back = told.origin is not None and told.target in (state.legal, state.lawful) and origin != target
         return Allowed(TAKEN_BACK) if isinstance(verdict, Illegal) and takes_back else verdict
 
-
-class _State(NamedTuple):
-    """Where a ticket legally stands, where it would if every rule were enforced, and where it has legally been."""
-
-    legal: int | None
-    lawful: int | None
-    visited: frozenset[StatusName]
-
-
-_BEGINNING = _State(None, None, frozenset())
+    def _name(self, status: int | None) -> StatusName | None:
+        return None if status is None else self._names.get(status)
 
 
 # --- Two policies ---------------------------------------------------------------------------------------------------
@@ -338,32 +325,22 @@ class Difference:
     """``allowed``, ``reported``, ``put back`` or ``undecided``."""
     rules: tuple[RuleId, ...]
     """All that object by the policy that goes further."""
-
-
-def in_words(verdict: Verdict) -> str:
-    """What comes of a move."""
-    match verdict:
-        case Allowed():
-            return "allowed"
-        case Illegal():
-            return "put back" if verdict.mode is Mode.ENFORCE else "reported"
-        case Undecided():
-            return "undecided"
+    reason: str = ""
+    """Why the new policy leaves it undecided."""
 
 
 def differences(
-    lives: Sequence[Life], old: Iterable[tuple[Verdict, ...]], new: Iterable[tuple[Verdict, ...]]
+    lives: Sequence[Life], old: Iterable[Sequence[Said]], new: Iterable[Sequence[Said]]
 ) -> Iterator[Difference]:
     """Every change to which the policies say different things."""
     for life, before, after in zip(lives, old, new, strict=True):
         for told, was, would_be in zip(life.changes, before, after, strict=True):
-            if was is would_be:
-                continue
-            said, says = in_words(was), in_words(would_be)
-            if said != says:
-                objecting = would_be if isinstance(would_be, Illegal) else was
+            if was.words != would_be.words:
+                verdict = would_be.verdict
+                objecting = verdict if isinstance(verdict, Illegal) else was.verdict
                 rules = tuple(one.rule for one in objecting.objections) if isinstance(objecting, Illegal) else ()
-                yield Difference(life, told, said, says, rules)
+                reason = verdict.reason if isinstance(verdict, Undecided) else ""
+                yield Difference(life, told, was.words, would_be.words, rules, reason)
 
 
 def _instant(microseconds: int) -> datetime:

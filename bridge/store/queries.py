@@ -23,6 +23,7 @@ from sqlalchemy import (
     Integer,
     Select,
     and_,
+    case,
     create_engine,
     event,
     func,
@@ -35,7 +36,7 @@ from sqlalchemy import type_coerce as as_is
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from bridge.domain.model import DecisionId, Kind, Mode, ProjectId, RoleSpell, StatusId, UserId, WorkPackageId
+from bridge.domain.model import DecisionId, Kind, Mode, ProjectId, RoleSpell, StatusId, Told, UserId, WorkPackageId
 from bridge.errors import ConfigError, Stop
 from bridge.store import schema
 from bridge.store.chain import START, link
@@ -158,31 +159,6 @@ class Steps(NamedTuple):
     at: Sequence[int]
     day: Sequence[int]
     number: Sequence[int]
-
-
-class Change(NamedTuple):
-    """One status change with what was said to it, as narrow as judging 100,000 of them anew needs.
-
-    ``earliest`` and ``latest`` are in microseconds since the epoch.
-    """
-
-    work_package: int
-    project: int
-    type: str
-    activity: int
-    part: int
-    kind: str
-    origin: int | None
-    target: int | None
-    person: int | None
-    party: str | None
-    own: bool
-    verdict: str
-    rule: str | None
-    mode: str | None
-    reason: str
-    earliest: int
-    latest: int
 
 
 class Listing(NamedTuple):
@@ -534,15 +510,28 @@ class Snapshot:
         )
         return frozenset(self._connection.execute(query).scalars())
 
-    def changes(self) -> Iterator[Change]:
-        """Every status change that counts, ticket by ticket, each ticket's in order: what ``policy replay`` judges."""
+    def changes(self) -> Iterator[Told]:
+        """Every status change that counts, ticket by ticket, each ticket's in order: what ``policy replay`` judges.
+
+        Those that nobody could judge for what they are stay in doubt. What only the policy or the roles left open
+        does not.
+        """
         decision = schema.decision.c
-        columns = [decision[name] for name in Change._fields[:-2]]
-        times = [as_is(decision.earliest, BigInteger), as_is(decision.latest, BigInteger)]
-        query = select(*columns, *times).where(decision.current)
+        of_roles = or_(*(decision.reason.startswith(words) for words in ("the person", "the memberships")))
+        open_then = and_(decision.verdict == "undecided", decision.party.is_(None), ~of_roles)
+        put_back = case((decision.mode == Mode.ENFORCE.value, "put back"), else_="reported")
+        columns = {
+            **{name: column for name, column in decision.items() if name in Told._fields},
+            "own": as_is(decision.own, Integer),
+            "doubt": case((open_then, decision.reason)),
+            "earliest": as_is(decision.earliest, BigInteger),
+            "latest": as_is(decision.latest, BigInteger),
+            "decided": case((decision.verdict == "illegal", put_back), else_=decision.verdict),
+        }
+        query = select(*(columns[name] for name in Told._fields)).where(decision.current)
         order = (decision.work_package, decision.latest, decision.activity, decision.part)
         for rows in self._stream(query.order_by(*order)):
-            yield from map(Change._make, rows)
+            yield from map(Told._make, rows)
 
     def commented(self, work_packages: Collection[int]) -> Iterator[tuple[int, Mapping[str, object]]]:
         """Ticket and last received form of each activity of these tickets that holds a comment, in order."""

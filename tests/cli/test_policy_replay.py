@@ -84,6 +84,27 @@ def test_two_policies_are_compared_with_each_other(bridge: Bridge, ledger: Desk,
     assert one["rules"] == ["en-cours-par-cegape"]
 
 
+def test_what_the_ledger_cannot_tell_is_said_with_the_rules_that_ask_for_it(
+    bridge: Bridge, ledger: Desk, tmp_path: Path
+) -> None:
+    personal = changed(
+        tmp_path, ("after: EN COURS DE TEST\n    mode: observe", "same-person-as: assignee\n    mode: observe")
+    )
+    ran = bridge("policy", "replay", personal)
+    assert ran.code == 1
+    assert "left undecided now: 1, because\n  the ticket's assignee is not known: 1\n" in ran.out
+    assert (
+        "not judged fully: resolu-apres-test, correction-non-valide-apres-test\n  The ledger keeps neither assignees nor custom fields"
+        in ran.out
+    )
+    (line,) = [line for line in ran.out.splitlines() if line.startswith("  #")]
+    assert line.endswith("EN COURS → RESOLU: reported → undecided (the ticket's assignee is not known)")
+    told = json.loads(bridge("policy", "replay", personal, "--json").out)
+    assert told["undecided"] == {"the ticket's assignee is not known": 1}
+    assert told["not_judged_fully"] == ["resolu-apres-test", "correction-non-valide-apres-test"]
+    assert told["differences"][0]["reason"] == "the ticket's assignee is not known"
+
+
 def test_a_policy_about_other_statuses_is_refused_with_all_of_them(bridge: Bridge, ledger: Desk) -> None:
     ran = bridge("policy", "replay", str(ROOT / "config" / "examples" / "release.yaml"))
     assert (ran.code, ran.out) == (2, "")

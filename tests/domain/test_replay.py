@@ -10,10 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.domain.model import ActivityId, Comment, Kind, Mode, PartyName, ProjectId, RuleId, StatusId, UserId
+from bridge.domain.model import (
+    ActivityId,
+    Comment,
+    Kind,
+    Mode,
+    PartyName,
+    ProjectId,
+    RuleId,
+    StatusId,
+    Told,
+    UserId,
+    WorkPackageId,
+)
 from bridge.domain.policy import Exemption, Policy, load
 from bridge.domain.policy.rules import ModeFor, OtherPerson
-from bridge.domain.replay import Court, Life, Told, _judged, differences, in_words, verdicts
+from bridge.domain.replay import Court, Life, _judged, differences, judgements, said
 from bridge.domain.standing import Standing
 
 CEGAPE = load((Path(__file__).parents[2] / "config" / "cegape.yaml").read_bytes(), "cegape.yaml")
@@ -48,6 +60,24 @@ def court(policy: Policy) -> Court:
     return Court(policy, IDS, standing, UserId(-1), NOW)
 
 
+def told(
+    activity: int,
+    kind: Kind,
+    origin: int | None,
+    target: int,
+    person: int,
+    *,
+    own: bool = False,
+    doubt: str | None = None,
+    since: int,
+    at: int,
+) -> Told:
+    return Told(
+        WorkPackageId(1), ProjectId(1), "Bug", activity, 0, kind.value, origin, target, UserId(person), own, doubt,
+        since, at, "allowed", None,
+    )  # fmt: skip
+
+
 @st.composite
 def lives(draw: st.DrawFn, work_package: int = 1) -> Life:
     at = START
@@ -64,23 +94,26 @@ def lives(draw: st.DrawFn, work_package: int = 1) -> Life:
         merged = draw(st.integers(0, 9)) == 0
         person = -1 if own else draw(st.integers(1, 5))
         kind = Kind.CREATION if here is None and draw(st.integers(0, 9)) else Kind.MOVE
-        changes.append(Told(activity, 0, kind.value, here, to, person, own, doubt, at - MINUTE * merged, at))
+        changes.append(told(activity, kind, here, to, person, own=own, doubt=doubt, since=at - MINUTE * merged, at=at))
         here = to
         if draw(st.booleans()):
             when = NOW - timedelta(days=30) + timedelta(microseconds=at - START + draw(st.integers(-9, 20)) * MINUTE)
             said = ActivityId(activity + draw(st.integers(0, 1)))
             comments.append(Comment(said, UserId(draw(st.integers(1, 5))), when, "because"))
     project = draw(st.sampled_from(["alpha", "beta"]))
-    return Life(work_package, 1, project, "Bug", changes, comments)
+    return Life(WorkPackageId(work_package), ProjectId(1), project, "Bug", changes, comments)
 
 
 @pytest.mark.parametrize("policy", [CEGAPE, STRICT, SCOPED, PERSONAL], ids=["cegape", "strict", "scoped", "personal"])
 @settings(max_examples=80)
 @given(st.lists(lives(), min_size=1, max_size=6))
 def test_a_replay_says_what_following_each_ticket_says(policy: Policy, several: list[Life]) -> None:
-    numbered = [life._replace(work_package=number) for number, life in enumerate(several) if life.changes]
-    told = list(verdicts(numbered, court(policy)))
-    assert told == [_judged(life, court(policy)) for life in numbered]
+    numbered = [
+        life._replace(work_package=WorkPackageId(number)) for number, life in enumerate(several) if life.changes
+    ]
+    assert list(judgements(numbered, court(policy))) == [
+        [said(verdict) for verdict in _judged(life, court(policy))] for life in numbered
+    ]
 
 
 def life(*statuses: str, people: tuple[int, ...], work_package: int = 1) -> Life:
@@ -90,15 +123,15 @@ def life(*statuses: str, people: tuple[int, ...], work_package: int = 1) -> Life
         to = int(IDS[next(name for name in IDS if name == status)])
         kind = Kind.CREATION if here is None else Kind.MOVE
         at = START + number * 60 * MINUTE
-        changes.append(Told(number, 0, kind.value, here, to, person, False, None, at, at))
+        changes.append(told(number, kind, here, to, person, since=at, at=at))
         here = to
-    return Life(work_package, 1, "alpha", "Bug", changes)
+    return Life(WorkPackageId(work_package), ProjectId(1), "alpha", "Bug", changes)
 
 
 def test_two_policies_differ_where_one_goes_further() -> None:
     hasty = life("NOUVEAU", "EN COURS", "RESOLU", people=(1, 2, 1))
     tidy = life("NOUVEAU", "EN COURS DE TEST", "RESOLU", people=(1, 2, 1), work_package=2)
-    old, new = (list(verdicts([hasty, tidy], court(policy))) for policy in (CEGAPE, STRICT))
+    old, new = (list(judgements([hasty, tidy], court(policy))) for policy in (CEGAPE, STRICT))
     (found,) = differences([hasty, tidy], old, new)
     assert (found.life, found.told, found.old, found.new) == (hasty, hasty.changes[2], "reported", "put back")
     assert found.rules == ("resolu-apres-test",)
@@ -106,5 +139,5 @@ def test_two_policies_differ_where_one_goes_further() -> None:
 
 def test_what_would_have_been_put_back_does_not_count_as_visited() -> None:
     pushed = life("NOUVEAU", "EN COURS DE TEST", "RESOLU", people=(1, 1, 1))
-    (said,) = verdicts([pushed], court(CEGAPE))
-    assert [in_words(one) for one in said] == ["allowed", "put back", "reported"]
+    (says,) = judgements([pushed], court(CEGAPE))
+    assert [one.words for one in says] == ["allowed", "put back", "reported"]

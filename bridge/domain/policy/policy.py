@@ -9,17 +9,7 @@ from functools import cached_property
 
 from bridge.domain.model import Mode, PartyName, RuleId, StatusName
 from bridge.domain.policy.judging import Table, Visited
-from bridge.domain.policy.rules import (
-    PERSONS,
-    Exemption,
-    Filled,
-    Limits,
-    OtherPerson,
-    Party,
-    Reminder,
-    Rule,
-    SamePerson,
-)
+from bridge.domain.policy.rules import Exemption, Limits, Party, Reminder, Rule
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,16 +149,7 @@ class Policy:
 
         A verdict that hangs on one that is not known is Undecided.
         """
-        asked: set[str] = set()
-        for rule in self.table.rules:
-            asked |= {"type"} if rule.types is not None else set()
-            asked |= {"fields"} if rule.fields or isinstance(rule.demand, Filled) else set()
-            match rule.demand:
-                case OtherPerson(refs) | SamePerson(refs):
-                    asked |= {ref if ref in PERSONS else "movers" for ref in refs}
-                case _:
-                    pass
-        return frozenset(asked)
+        return frozenset[str]().union(*(rule.asks_for for rule in self.table.rules))
 
     @cached_property
     def table(self) -> Table:

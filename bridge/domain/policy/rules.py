@@ -136,6 +136,18 @@ class Rule:
                 return exception.mode
         return self.mode
 
+    @property
+    def asks_for(self) -> frozenset[str]:
+        """Which facts of ``Move`` it needs beside the kind of move; see ``Policy.asks_for``."""
+        asked = {"type"} if self.types is not None else set()
+        asked |= {"fields"} if self.fields or isinstance(self.demand, Filled) else set()
+        match self.demand:
+            case OtherPerson(refs) | SamePerson(refs):
+                asked |= {ref if ref in PERSONS else "movers" for ref in refs}
+            case _:
+                pass
+        return frozenset(asked)
+
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
