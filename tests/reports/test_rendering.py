@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
+from jsonschema import Draft202012Validator
 from openpyxl.cell import Cell
 from pydantic import TypeAdapter
 
@@ -256,6 +257,7 @@ def test_json_follows_its_published_schema_and_keeps_every_value(report: Report)
     assert [table["key"] for table in document["tables"]] == [table.key for table in report.tables]
     assert len(document["rows"]["rows"]) == len(report.rows.rows) + (1 if report.rows.rows else 0)
     schema = render_json.schema()
+    Draft202012Validator(schema).validate(json.loads(content))
     assert set(schema["required"]) == set(document)  # type: ignore[call-overload]
 
 

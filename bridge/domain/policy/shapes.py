@@ -68,7 +68,7 @@ class Text:
             _expected(node, self.wanted if node.kind == "nothing" else "a text", reading)
             return None
         text = node.text.strip()
-        if not (text or self.empty) or (self.pattern and not re.fullmatch(self.pattern, text)):
+        if not (text or self.empty) or (self.pattern and not re.fullmatch(self.pattern, node.text)):
             reading.findings.complain(node, f"expected {self.wanted}, found {node.text!r}")
             return None
         return text
@@ -76,7 +76,8 @@ class Text:
     def schema(self) -> JsonSchema:
         """See ``Shape``."""
         schema: JsonSchema = {"type": "string", "minLength": 0 if self.empty else 1}
-        return schema | ({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})
+        pattern = f"^(?:{self.pattern})$" if self.pattern else None if self.empty else r"\S"
+        return schema | ({"pattern": pattern} if pattern else {})
 
 
 @dataclass(eq=False, repr=False)
@@ -142,7 +143,7 @@ class Known:
 
     def schema(self) -> JsonSchema:
         """See ``Shape``."""
-        return {"type": "string", "minLength": 1}
+        return {"type": "string", "minLength": 1, "pattern": r"\S"}
 
 
 @dataclass(eq=False, repr=False)
@@ -182,7 +183,7 @@ class Percent:
 
     def schema(self) -> JsonSchema:
         """See ``Shape``."""
-        return {"type": "string", "pattern": r"^\d{1,3} ?%$", "examples": ["50 %"]}
+        return {"type": "string", "pattern": r"^(0?\d{1,2}|100) ?%$", "examples": ["50 %"]}
 
 
 @dataclass(eq=False, repr=False)
@@ -216,7 +217,7 @@ class Duration:
 
     def read(self, node: Node, reading: Reading) -> timedelta | None:
         """See ``Shape``."""
-        match = re.fullmatch(_DURATION, node.text.strip()) if isinstance(node, Scalar) else None
+        match = re.fullmatch(_DURATION, node.text) if isinstance(node, Scalar) else None
         if match is None:
             reading.findings.complain(
                 node, f"expected a duration, found {_shown(node)}", "such as '15 minutes', '2 hours' or '5 days'"
@@ -229,6 +230,10 @@ class Duration:
         return {"type": "string", "pattern": f"^{_DURATION}$", "examples": ["15 minutes", "2 hours", "5 days"]}
 
 
+_DAY = r"\d{4}-\d{2}-\d{2}"
+"""Python knows further ways to write one, by week for example; editors do not."""
+
+
 @dataclass(eq=False, repr=False)
 class Day:
     """A day, ``2026-12-31``; it begins and ends in UTC. With ``end`` the value is the moment after its last one."""
@@ -238,7 +243,8 @@ class Day:
     def read(self, node: Node, reading: Reading) -> datetime | None:
         """See ``Shape``."""
         try:
-            day = date.fromisoformat(node.text if isinstance(node, Scalar) else "")
+            written = isinstance(node, Scalar) and re.fullmatch(_DAY, node.text)
+            day = date.fromisoformat(written[0] if written else "")
             start = datetime(day.year, day.month, day.day, tzinfo=UTC)
             return start + timedelta(days=1) if self.end else start
         except (ValueError, OverflowError):
@@ -265,7 +271,7 @@ class Identifier:
 
     def schema(self) -> JsonSchema:
         """See ``Shape``."""
-        return {"type": ["string", "integer"]}
+        return {"type": ["string", "integer"], "pattern": r"\S", "minimum": 0}
 
 
 @dataclass(eq=False, repr=False)
@@ -480,7 +486,12 @@ class MapOf(Generic[T]):
 
     def schema(self) -> JsonSchema:
         """See ``Shape``."""
-        return {"type": "object", "additionalProperties": self.one.schema(), "minProperties": 1}
+        return {
+            "type": "object",
+            "propertyNames": self.name.schema(),
+            "additionalProperties": self.one.schema(),
+            "minProperties": 1,
+        }
 
 
 def distinct_keys(node: Keys, what: str, reading: Reading) -> list[tuple[str, Scalar, Node]]:
