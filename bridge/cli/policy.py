@@ -12,6 +12,7 @@ from bridge.errors import EXIT_FINDINGS, EXIT_USAGE, ConfigError, PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from bridge.domain.model import Move, PartyName, StatusName, Verdict
     from bridge.domain.policy import Policy
@@ -32,6 +33,9 @@ PolicyFile = Annotated[
     typer.Argument(metavar="[POLICY]", envvar="BRIDGE_POLICY", help="The policy file.", show_default="the settings'"),
 ]
 Language = Annotated[str | None, typer.Option("--language", "-l", help="fr or en.", show_default="the policy's")]
+Day = Annotated[
+    str | None, typer.Option("--on", metavar="DAY", help="As on this day, such as 2026-12-31.", show_default="now")
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.", show_default="standard output")]
 
 
@@ -169,6 +173,9 @@ def explain(
     ] = None,
     project: Annotated[str, typer.Option(help="In which project.")] = "",
     ticket_type: Annotated[str, typer.Option("--type", help="The ticket's type.")] = "",
+    on: Day = None,
+    person: Annotated[str, typer.Option(help="The number of who moves it, where an exemption names people.")] = "",
+    ticket: Annotated[int, typer.Option(help="The ticket's number, where an exemption names tickets.")] = 0,
     language: Language = None,
     as_json: frame.Json = False,
 ) -> None:
@@ -182,9 +189,9 @@ def explain(
     rules = _load(_path(context, policy))
     who = _party(rules, party)
     origin, target = _statuses(rules, move)
-    now = datetime.now(UTC)
+    now = _day(on) or datetime.now(UTC)
     visited = {_status(rules, name) for name in been or ()} | ({origin} if origin is not None else set())
-    asked = Move(who, origin, target, frozenset(visited), now, now, project=project, type=ticket_type)
+    asked = Move(who, origin, target, frozenset(visited), now, now, project, ticket_type, person, ticket)
     verdict = judge(asked, rules)
     if as_json:
         frame.put_json({"move": _move(asked), "verdict": type(verdict).__name__, **_verdict(verdict)})
@@ -218,17 +225,20 @@ def matrix(
     language: Language = None,
     project: Annotated[str, typer.Option(help="In which project.")] = "",
     ticket_type: Annotated[str, typer.Option("--type", help="For which type of ticket.")] = "",
+    on: Day = None,
     output: Output = None,
     as_json: frame.Json = False,
 ) -> None:
     """Decide every move of every party, and find dead ends. Exit code 1 when something is odd."""
+    from datetime import UTC, datetime
+
     from bridge.cli.policy_output import matrix_text
     from bridge.domain.policy.picture import matrix_svg
     from bridge.domain.policy.survey import survey
 
     rules = _load(_path(context, policy))
     spoken = _language(rules, language)
-    table = survey(rules, project=project, type=ticket_type)
+    table = survey(rules, project=project, type=ticket_type, at=_day(on) or datetime.now(UTC))
     if as_json:
         frame.put_json(table)
     else:
@@ -454,6 +464,17 @@ def _language(policy: Policy, wanted: str | None, project: str = "") -> str:
     if wanted is not None and wanted not in LANGUAGES:
         raise ConfigError(f"--language {wanted!r}: the policy speaks {' and '.join(LANGUAGES)}")
     return wanted or policy.language(project)
+
+
+def _day(written: str | None) -> datetime | None:
+    from datetime import UTC, datetime
+
+    if written is None:
+        return None
+    try:
+        return datetime.strptime(written, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise ConfigError(f"--on {written!r} is no day: write it as 2026-12-31") from None
 
 
 def _chosen(name: str, forms: Mapping[str, Draw]) -> Draw:

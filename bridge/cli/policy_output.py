@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from bridge.domain.model import Allowed, Illegal, Mode, Undecided
 from bridge.domain.policy.survey import Answer, way
+from bridge.domain.policy.terms import WORDS as TERMS
+from bridge.domain.policy.terms import exemption_terms, mode_terms
 
 if TYPE_CHECKING:
     from bridge.cli.policy_replay import Replay
@@ -37,11 +39,18 @@ WORDS = {
         "nothing": "nothing from here",
         "way": "the way there",
         "exempt": "exemption",
-        "until": "until {}",
-        "in": "in {}",
-        "since": "since {}",
         "creation": "creation",
         "note": "note",
+        "here": "here: {}",
+        "never": "only reported: nothing that {} does is put back",
+        "could": "there is an exemption, which does not cover this move",
+        "modes": "rules that go further or less far in some projects or for some time:",
+        "exemptions": "exemptions:",
+        "legend": "rows: from; columns: to. ok allowed, if by its facts, later after another status,\nREPORT reported, "
+        "BACK put back",
+        "unreachable": "nobody can move a ticket into {}",
+        "dead end": "nobody can move a ticket out of {}, and it is not closed there",
+        "trap": "{} can move a ticket into {}, and nobody can move it out again",
     },
     "fr": {
         "by": "par {}",
@@ -58,20 +67,36 @@ WORDS = {
         "nothing": "rien d'ici",
         "way": "le chemin qui y mène",
         "exempt": "dérogation",
-        "until": "jusqu'au {}",
-        "in": "dans {}",
-        "since": "depuis le {}",
         "creation": "création",
         "note": "note",
+        "here": "ici : {}",
+        "never": "seulement signalé : rien de ce que fait {} n’est annulé",
+        "could": "il y a une dérogation, qui ne couvre pas ce changement",
+        "modes": "règles qui vont plus ou moins loin dans certains projets ou pour un temps :",
+        "exemptions": "dérogations :",
+        "legend": "lignes : d’où ; colonnes : vers où – oui : permis – si : permis selon les faits –\n"
+        "après : permis après un autre statut – SIGNALÉ : non conforme, signalé – ANNULÉ : non conforme, annulé",
+        "unreachable": "personne ne peut faire passer une demande à {}",
+        "dead end": "personne ne peut faire sortir une demande de {}, qui ne la clôture pas",
+        "trap": "{} peut faire passer une demande à {}, et personne ne peut l’en faire sortir",
     },
 }
 
 MARKS = {
-    Answer.ALLOWED: "ok",
-    Answer.ASKED: "if",
-    Answer.LATER: "later",
-    Answer.REPORTED: "REPORT",
-    Answer.PUT_BACK: "BACK",
+    "en": {
+        Answer.ALLOWED: "ok",
+        Answer.ASKED: "if",
+        Answer.LATER: "later",
+        Answer.REPORTED: "REPORT",
+        Answer.PUT_BACK: "BACK",
+    },
+    "fr": {
+        Answer.ALLOWED: "oui",
+        Answer.ASKED: "si",
+        Answer.LATER: "après",
+        Answer.REPORTED: "SIGNALÉ",
+        Answer.PUT_BACK: "ANNULÉ",
+    },
 }
 
 
@@ -85,7 +110,7 @@ def explanation(policy: Policy, move: Move, verdict: Verdict, language: str) -> 
     match verdict:
         case Illegal():
             for objection in verdict.objections:
-                lines += _objection(policy, objection, language)
+                lines += _objection(policy, objection, move, language)
             offered = ", ".join(verdict.alternatives) or words["nothing"]
             lines.append(f"{words['instead'].format(label[:1].upper() + label[1:])} : {offered}")
             steps = way(policy, move.origin, move.target, move.visited)
@@ -96,11 +121,7 @@ def explanation(policy: Policy, move: Move, verdict: Verdict, language: str) -> 
             lines += [f"{words['note']} : {verdict.note}"] if verdict.note else []
         case Undecided():
             pass
-    lines += [
-        f"{words['exempt']} {one.id} ({words['until'].format(f'{one.until:%Y-%m-%d}')}, {one.owner}) : {one.reason}"
-        for one in policy.exemptions
-        if one.until > move.at and (one.projects is None or move.project in one.projects)
-    ]
+    lines += _exemptions(policy, move, verdict, language)
     if language == "en":
         lines = [line.replace(" : ", ": ") for line in lines]
     return "\n".join(lines)
@@ -118,45 +139,64 @@ def _said(verdict: Verdict, words: dict[str, str]) -> str:
             return words["undecided"].format(verdict.reason)
 
 
-def _objection(policy: Policy, objection: Objection, language: str) -> list[str]:
+def _objection(policy: Policy, objection: Objection, move: Move, language: str) -> list[str]:
     words = WORDS[language]
     who = ", ".join(policy.party(party).label[language] for party in objection.allowed_parties) or words["nobody"]
     rule = policy.rule(objection.rule)
-    exceptions = []
-    for exception in rule.mode_for if rule is not None else ():
-        scope = [words["in"].format(", ".join(sorted(exception.projects)))] if exception.projects else []
-        scope += [words["since"].format(f"{exception.since:%Y-%m-%d}")] if exception.since else []
-        scope += [words["until"].format(f"{exception.until:%Y-%m-%d}")] if exception.until else []
-        exceptions.append(f"{exception.mode} {' '.join(scope)}")
+    mode = [mode_terms(rule, language) if rule is not None else objection.mode]
+    here = rule.mode_in(move.project, move.at) if rule is not None else objection.mode
+    if rule is not None and rule.mode_for:
+        mode.append(words["here"].format(TERMS[language][here]))
+    if here is Mode.ENFORCE and objection.mode is Mode.OBSERVE:
+        mode.append(words["never"].format(policy.party(move.party).label[language]))
     return [
         f"  {objection.rule}",
         f"    {objection.sentence[language]}",
         f"    {words['source']} : {objection.source}",
-        f"    {words['mode']} : {'; '.join([objection.mode, *exceptions])}",
+        f"    {words['mode']} : {' – '.join(mode)}",
         f"    {words['who']} : {who}",
+    ]
+
+
+def _exemptions(policy: Policy, move: Move, verdict: Verdict, language: str) -> list[str]:
+    """The exemption that covers a rule here, and those that would if the move were another's or elsewhere."""
+    words = WORDS[language]
+    used = None if isinstance(verdict, Undecided) else verdict.exemption
+    objecting = {one.rule for one in verdict.objections} if isinstance(verdict, Illegal) else set()
+    return [
+        f"{words['exempt' if one.id == used else 'could']} : {exemption_terms(one, language)}"
+        for one in policy.exemptions
+        if one.id == used
+        or (move.at < one.until and (bool(objecting) if one.rules is None else bool(objecting & one.rules)))
     ]
 
 
 def matrix_text(policy: Policy, table: Survey, language: str) -> str:
     """The whole table in plain text, one block a party, and what is odd about it."""
-    cells = {(pair.party, pair.origin, pair.target): MARKS[pair.answer] for pair in table.pairs}
+    words = WORDS[language]
+    cells = {(pair.party, pair.origin, pair.target): MARKS[language][pair.answer] for pair in table.pairs}
     origins: list[StatusName | None] = [None, *policy.statuses]
-    head = max(len(WORDS[language]["creation"]), *map(len, policy.statuses))
+    head = max(len(words["creation"]), *map(len, policy.statuses))
     lines: list[str] = []
     for party in policy.parties:
         lines.append(party.label[language])
         columns = [f"{number})" for number in range(1, len(policy.statuses) + 1)]
         lines.append("     " + " " * head + "".join(f"{column:>8}" for column in columns))
         for number, origin in enumerate(origins):
-            name = WORDS[language]["creation"] if origin is None else origin
+            name = words["creation"] if origin is None else origin
             row = "".join(f"{cells.get((party.name, origin, target), '-'):>8}" for target in policy.statuses)
             lines.append(f"{f'{number})' if origin else '':>4} {name:<{head}}{row}")
         lines.append("")
-    lines.append("rows: from; columns: to. ok allowed, if by its facts, later after another status,")
-    lines.append("REPORT reported, BACK put back")
-    lines += [f"unreachable: {status}" for status in table.unreachable]
-    lines += [f"dead end: {status}" for status in table.dead_ends]
-    lines += [f"trap: {party} may enter {status}, and nobody may leave it" for party, status in table.traps]
+    lines.append(words["legend"])
+    changing = [rule for rule in policy.rules if rule.mode_for]
+    lines += ["", words["modes"]] if changing else []
+    lines += [f"  {rule.id}: {mode_terms(rule, language)}" for rule in changing]
+    lines += ["", words["exemptions"]] if policy.exemptions else []
+    lines += [f"  {exemption_terms(one, language)}" for one in policy.exemptions]
+    lines += [words["unreachable"].format(status) for status in table.unreachable]
+    lines += [words["dead end"].format(status) for status in table.dead_ends]
+    label = {party.name: party.label[language] for party in policy.parties}
+    lines += [words["trap"].format(label[party], status) for party, status in table.traps]
     return "\n".join(lines) + "\n"
 
 

@@ -237,7 +237,7 @@ def test_a_move_is_explained_in_french_with_its_rule_its_source_and_what_is_allo
         "  resolu-apres-test",
         "    RESOLU vient après correctif, donc après que la demande a été EN COURS DE TEST.",
         "    source : Wiki, RESOLU: 'après correctif'; that this means EN COURS DE TEST is the project's reading",
-        "    mode : observe",
+        "    mode : observée",
         "    qui peut le faire : personne d'ici",
         "Le client peut à la place : EN ATTENTE",
         "le chemin qui y mène : EN COURS DE TEST (CEGAPE), RESOLU (le client)",
@@ -247,13 +247,51 @@ def test_a_move_is_explained_in_french_with_its_rule_its_source_and_what_is_allo
 def test_a_move_is_explained_in_english_with_modes_and_exemptions_in_force(bridge: Bridge) -> None:
     ran = bridge(
         "policy", "explain", "Approved -> Released", "--as", "developer", "--project", "payroll-france", str(RELEASE),
-        "--language", "en",
+        "--language", "en", "--on", "2026-12-20",
     )  # fmt: skip
     assert ran.code == 1
     assert "Approved → Released, by the developer: illegal: put back" in ran.out
     assert "released-by-the-manager" in ran.out
-    assert "exemption security-fixes (until 2027-01-01, Head of engineering)" in ran.out
-    assert "who may: the release manager" in ran.out
+    assert (
+        "mode: off; observed in payroll-belgium from 2026-12-24 to 2026-12-31; enforced from 2026-12-15 to 2027-01-08"
+        " – here: enforced\n" in ran.out
+    )
+    assert (
+        "there is an exemption, which does not cover this move: security-fixes of four-eyes, year-end-freeze"
+        " in payroll-france for person 58 on ticket 4711 until 2026-12-31, answered for by Head of engineering: The sec"
+    ) in ran.out
+    assert "who may: nobody from here" in ran.out
+
+
+def test_a_move_that_an_exemption_covers_says_so(bridge: Bridge) -> None:
+    ran = bridge(
+        "policy", "explain", "Approved -> Released", "--as", "developer", "--project", "payroll-france",
+        str(RELEASE), "--language", "en", "--on", "2026-12-20", "--person", "58", "--ticket", "4711",
+    )  # fmt: skip
+    assert "year-end-freeze\n" not in ran.out
+    assert "\nexemption: security-fixes of four-eyes, year-end-freeze in payroll-france for person 58" in ran.out
+
+
+def test_an_observed_project_and_a_party_that_is_only_reported_are_said_to_be_so(bridge: Bridge, mine: Path) -> None:
+    rule = "into: EN COURS\n    only-by: cegape\n    mode: enforce"
+    edit(mine, rule, f"{rule}\n    mode-for: [{{projects: client-beta, until: 2027-01-31, mode: observe}}]")
+    asked = ["policy", "explain", "NOUVEAU > EN COURS", "--as", "client", "--language", "en", "--on", "2026-12-01"]
+    ran = bridge(*asked, "--project", "client-beta", str(mine))
+    assert "illegal: reported" in ran.out
+    assert "mode: enforced; observed in client-beta until 2027-01-31 – here: observed\n" in ran.out
+    assert "– here: enforced\n" in bridge(*asked, "--project", "client-alpha", str(mine)).out
+    ran = bridge("policy", "explain", "EN COURS > NOUVEAU", "--as", "cegape", "--language", "en", str(mine))
+    assert "mode: enforced – only reported: nothing that CEGAPE does is put back\n" in ran.out
+    table = bridge("policy", "matrix", "--language", "fr", str(mine)).out
+    assert "en-cours-par-cegape: appliquée\u00a0; observée dans client-beta jusqu’au 2027-01-31\n" in table
+    drawn = bridge("policy", "matrix", "--format", "svg", "--language", "en", str(mine)).out
+    assert "(enforced; observed in client-beta until 2027-01-31)" in drawn
+
+
+def test_a_day_that_is_none_is_refused(bridge: Bridge) -> None:
+    ran = bridge("policy", "matrix", "--on", "tomorrow", str(CEGAPE))
+    assert (ran.code, ran.out) == (2, "")
+    assert "--on 'tomorrow' is no day: write it as 2026-12-31" in ran.err
 
 
 def test_a_legal_move_is_explained_too(bridge: Bridge) -> None:
@@ -286,7 +324,7 @@ def test_the_matrix_decides_every_pair(bridge: Bridge) -> None:
     told = json.loads(bridge("policy", "matrix", "--json", str(CEGAPE)).out)
     assert len(told["pairs"]) == 2 * (9 * 8 - 8)
     assert {pair["answer"] for pair in told["pairs"]} == {"allowed", "asked", "later", "reported", "put back"}
-    rows = [line.split() for line in bridge("policy", "matrix", str(CEGAPE)).out.splitlines()]
+    rows = [line.split() for line in bridge("policy", "matrix", "-l", "en", str(CEGAPE)).out.splitlines()]
     assert ["4)", "EN", "COURS", "DE", "TEST", "BACK", "BACK", "BACK", "-", "ok", "ok", "BACK", "ok"] in rows
 
 
@@ -296,8 +334,8 @@ def test_dead_ends_traps_and_statuses_that_nobody_reaches_are_found(bridge: Brid
     edit(mine, "after: EN COURS DE TEST", "after: EN COURS DE TEST\n    by: client")
     ran = bridge("policy", "matrix", str(mine))
     assert ran.code == 1
-    assert "dead end: REJETE" in ran.out
-    assert "trap: cegape may enter REJETE, and nobody may leave it" in ran.out
+    assert "personne ne peut faire sortir une demande de REJETE, qui ne la clôture pas" in ran.out
+    assert "CEGAPE peut faire passer une demande à REJETE, et personne ne peut l’en faire sortir" in ran.out
 
 
 @pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)

@@ -12,8 +12,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 from bridge.domain.model import PartyName, RuleId, StatusName
 from bridge.domain.policy.policy import Policy
-from bridge.domain.policy.rules import Party, Rule
+from bridge.domain.policy.rules import Exemption, Party, Rule
 from bridge.domain.policy.survey import Answer, Pair, Survey, way
+from bridge.domain.policy.terms import exemption_terms, mode_terms
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9")
 """Okabe and Ito's, which the colour-blind can tell apart; one a party, and round again."""
@@ -69,13 +70,11 @@ WORDS = {
         Answer.PUT_BACK: "put back",
         "rules": "The rules (the numbers in the cells)",
         "alone": "Each cell is a move by itself: the ticket has been nowhere but in the status before it.",
-        "enforce": "enforced",
-        "observe": "observed",
-        "off": "off",
+        "exemptions": "Exemptions",
     },
     "fr": {
-        "graph": "La vie d'une demande",
-        "matrix": "Qui peut faire passer une demande d'où à où",
+        "graph": "La vie d’une demande",
+        "matrix": "Qui peut faire passer une demande d’un statut à l’autre",
         "from": "de",
         "to": "vers",
         "creation": "création",
@@ -85,12 +84,12 @@ WORDS = {
         "these": "depuis {}",
         "after": "après {}",
         "only at creation": "à la création seulement, par",
-        "nobody": "personne n'y entre",
+        "nobody": "personne n’y entre",
         "closes": "clôture la demande",
         "is put back": "ses écarts sont annulés",
         "is reported": "ses écarts sont signalés",
         "or": " ou ",
-        "arrow": "plein : un pas de plus, par cet acteur · tireté : la sortie d'une demande close · "
+        "arrow": "plein\u00a0: un pas de plus, par cet acteur · tireté\u00a0: la sortie d’une demande close · "
         "les cartes disent tout le reste",
         Answer.ALLOWED: "permis",
         Answer.ASKED: "permis si la règle est satisfaite",
@@ -98,10 +97,8 @@ WORDS = {
         Answer.REPORTED: "signalé",
         Answer.PUT_BACK: "annulé",
         "rules": "Les règles (les numéros dans les cases)",
-        "alone": "Chaque case est un changement pris seul : la demande n'a connu que le statut de départ.",
-        "enforce": "appliquée",
-        "observe": "observée",
-        "off": "inactive",
+        "alone": "Chaque case est un changement pris seul\u00a0: la demande n’a connu que le statut de départ.",
+        "exemptions": "Dérogations",
     },
 }
 
@@ -147,6 +144,7 @@ def matrix_svg(policy: Policy, table: Survey, language: str) -> str:
         page.y = top + (1 + len(policy.statuses)) * cell_height + gap
     _matrix_legend(page, words)
     _rules(page, policy.rules, numbers, language)
+    _exemptions(page, policy.exemptions, language)
     return page.svg(f"{words['matrix']} – {policy.name}")
 
 
@@ -417,9 +415,12 @@ def _draw_card(page: _Page, card: _Card, words: Mapping[str, str]) -> None:
 
 def _party_heading(page: _Page, party: Party, number: int, language: str) -> None:
     page.rect(40, page.y - 17, 6, 24, _colour(number))
-    page.text(56, page.y + 1, _upper(party.label[language]), 18, INK, bold=True)
     treatment = WORDS[language]["is put back" if party.reverted else "is reported"]
-    page.text(66 + 12.5 * len(party.label[language]), page.y + 1, treatment, 12, GREY)
+    page.add(
+        f'<text x="56" y="{page.y + 1:.1f}" font-size="18" font-weight="bold" fill="{INK}">'
+        f"{escape(_upper(party.label[language]))}"
+        f'<tspan dx="14" font-size="12" font-weight="normal" fill="{GREY}">{escape(treatment)}</tspan></text>'
+    )
     page.y += 14
 
 
@@ -467,7 +468,18 @@ def _rules(page: _Page, rules: Iterable[Rule], numbers: dict[RuleId, int], langu
     page.y += 26
     for rule in rules:
         page.text(64, page.y, str(numbers[rule.id]), 12, INK, "end", bold=True)
-        page.text(76, page.y, f"{rule.sentence[language]}  ({WORDS[language][rule.mode]})", 12, INK)
+        page.text(76, page.y, f"{rule.sentence[language]}  ({mode_terms(rule, language)})", 12, INK)
+        page.y += 21
+
+
+def _exemptions(page: _Page, exemptions: Sequence[Exemption], language: str) -> None:
+    if not exemptions:
+        return
+    page.y += 18
+    page.text(40, page.y, WORDS[language]["exemptions"], 15, INK, bold=True)
+    page.y += 26
+    for one in exemptions:
+        page.text(64, page.y, exemption_terms(one, language), 12, INK)
         page.y += 21
 
 
