@@ -330,7 +330,7 @@ def _record_export(context: typer.Context, store: str | None, exported: Exported
     from bridge.errors import BridgeError
     from bridge.store.schema import EntryKind
 
-    facts = {"by": _login(), "entries": exported.entries, "size": exported.size}
+    facts = {"by": login(), "entries": exported.entries, "size": exported.size}
     try:
         with writing(context, store) as ledger:
             ledger.record(EntryKind.EXPORT, facts, now)
@@ -383,9 +383,9 @@ def redact(
         raise ConfigError("name one of --person and --text")
     with writing(context, store) as ledger:
         if person is not None:
-            found = erasure.redact_person(ledger, UserId(person), by=by or _login(), reason=reason)
+            found = erasure.redact_person(ledger, UserId(person), by=by or login(), reason=reason)
         else:
-            found = erasure.redact_text(ledger, text or "", by=by or _login(), reason=reason)
+            found = erasure.redact_text(ledger, text or "", by=by or login(), reason=reason)
         erasure.scrub(ledger)
     frame.put(f"{found} entries redacted, their old bytes overwritten")
     frame.say("Backups and bundles made before still hold the text: expire them as well")
@@ -404,7 +404,7 @@ def hold(
     from bridge.store import erasure
 
     with writing(context, store) as ledger:
-        erasure.hold(ledger, None if ticket is None else WorkPackageId(ticket), by=by or _login(), reason=reason)
+        erasure.hold(ledger, None if ticket is None else WorkPackageId(ticket), by=by or login(), reason=reason)
     frame.put(f"{'everything' if ticket is None else f'ticket {ticket}'} is under legal hold")
 
 
@@ -421,7 +421,7 @@ def release(
     from bridge.store import erasure
 
     with writing(context, store) as ledger:
-        erasure.release(ledger, None if ticket is None else WorkPackageId(ticket), by=by or _login(), reason=reason)
+        erasure.release(ledger, None if ticket is None else WorkPackageId(ticket), by=by or login(), reason=reason)
     frame.put(f"{'the hold on everything' if ticket is None else f'the hold on ticket {ticket}'} is released")
 
 
@@ -438,7 +438,7 @@ def retain(
 
     periods = dict(map(_period, keep))
     with writing(context, store) as ledger:
-        retired = erasure.retire(ledger, periods, by=by or _login(), cut=cut)
+        retired = erasure.retire(ledger, periods, by=by or login(), cut=cut)
         if retired.erased or retired.cut:
             erasure.scrub(ledger)
     frame.put(f"{retired.erased} entries erased" + (f", entries 1 to {retired.cut} cut off" if retired.cut else ""))
@@ -454,7 +454,8 @@ def _period(text: str) -> tuple[str, timedelta]:
         raise ConfigError(f"--keep {text}: so many days are more than the calendar has") from None
 
 
-def _login() -> str:
+def login() -> str:
+    """Who is at the terminal."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

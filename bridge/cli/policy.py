@@ -341,6 +341,36 @@ def promote(
     raise typer.Exit(EXIT_FINDINGS if reasons else 0)
 
 
+@app.command("wrong", cls=quick.Command)
+def call_wrong(
+    context: typer.Context,
+    decision: Annotated[str, typer.Argument(metavar="DECISION", help="Its number, such as 2026-11-24-0042.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it was wrong; kept in the ledger.")],
+    by: Annotated[str, typer.Option("--by", help="Who says so.", show_default="your login")] = "",
+    as_json: frame.Json = False,
+) -> None:
+    """Say that a decision was wrong: it counts against its rules when one is to be promoted.
+
+    Nothing else follows from it. It is written into the ledger, so the bridge must be stopped meanwhile.
+    """
+    from datetime import UTC, datetime
+
+    from bridge.cli.audit import login, writing
+    from bridge.cli.policy_evidence import call_wrong, objection
+    from bridge.store.queries import Queries
+
+    if not reason.strip():
+        raise ConfigError("--reason is empty: say why the decision was wrong")
+    with Queries(frame.settings(context).store_url) as queries, queries.snapshot() as snapshot:
+        found = objection(snapshot, decision)
+    with writing(context, None) as ledger:
+        call_wrong(ledger, found.id, by or login(), reason.strip(), datetime.now(UTC))
+    if as_json:
+        frame.put_json({"decision": found.id, "rules": found.rules, "reason": reason.strip()})
+    else:
+        frame.put(f"decision {found.id} is called wrong; it counts against {', '.join(found.rules)}")
+
+
 @app.command(cls=quick.Command)
 def exemptions(context: typer.Context, policy: PolicyFile = None, as_json: frame.Json = False) -> None:
     """List the exemptions: who answers for each and why, until when, and how often it was used.

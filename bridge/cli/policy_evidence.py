@@ -19,6 +19,7 @@ from bridge.store.schema import EntryKind
 if TYPE_CHECKING:
     from bridge.domain.policy import Policy
     from bridge.domain.policy.rules import Exemption, Rule
+    from bridge.store.ledger import Ledger
     from bridge.store.queries import Ruled, Snapshot
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,8 +34,8 @@ class Evidence:
     """How right a rule was about the moves that it objected to.
 
     Its *precision* is the share of its objections that nobody found wrong: neither by an appeal of the person, nor by
-    an acknowledgement that says so, nor by whoever asks. An objection counts once a move, when the rule is the first
-    that objects, the party is one that is put back, and the move was made in the days asked for.
+    an acknowledgement that says so, nor by whoever asks. An objection counts once a move, when the rule objects, alone
+    or beside others, the party is one that is put back, and the move was made in the days asked for.
     """
 
     rule: str
@@ -68,10 +69,9 @@ def evidence(
 ) -> Evidence:
     """What the last ``days`` say about a rule. Raises ConfigError for a ``wrong`` that it never decided."""
     since = now - timedelta(days=days)
-    objections = {
-        one.id: one for one in snapshot.ruled(["illegal"], since, now) if one.rule == rule.id and _put_back(one, policy)
-    }
-    if strange := sorted(set(wrong) - objections.keys()):
+    illegal = snapshot.ruled(["illegal"], since, now)
+    objections = {str(one.id) for one in illegal if rule.id in one.rules and _put_back(one, policy)}
+    if strange := sorted(set(wrong) - objections):
         raise ConfigError(f"no objection of {rule.id} in these {days} days is called {', '.join(strange)}")
     found = set(wrong)
     found |= {str(event.details.get("decision")) for event in snapshot.events([EntryKind.APPEAL])}
@@ -80,8 +80,23 @@ def evidence(
         if matter.startswith(WRONG):
             found.add(matter.removeprefix(WRONG))
     first = min((event.at for event in snapshot.events([EntryKind.CYCLE])), default=None)
-    mistakes = tuple(sorted(id_ for id_ in objections if id_ in found))
+    mistakes = tuple(map(DecisionId, sorted(objections & found)))
     return Evidence(rule.id, since, now, len(objections), mistakes, first)
+
+
+def objection(snapshot: Snapshot, name: str) -> Ruled:
+    """The decision of this id, which found a move illegal. Raises ConfigError when there is none."""
+    for ruled in snapshot.ruled(["illegal"]):
+        if ruled.id == name:
+            return ruled
+    raise ConfigError(
+        f"no decision {name!r} that found a move illegal is in the ledger: `bridge report violations` lists them"
+    )
+
+
+def call_wrong(ledger: Ledger, decision: DecisionId, by: str, reason: str, at: datetime) -> None:
+    """Write down that a person finds a decision wrong, and why."""
+    ledger.record(EntryKind.ACKNOWLEDGEMENT, {"by": by, "matter": f"{WRONG}{decision}", "reason": reason}, at)
 
 
 def _put_back(ruled: Ruled, policy: Policy) -> bool:

@@ -126,6 +126,61 @@ def test_without_enough_to_go_by_it_is_refused(
     assert says in ran.out
 
 
+def test_a_decision_counts_for_every_rule_that_objected_and_not_for_the_first_alone(bridge: Bridge, desk: Desk) -> None:
+    ticket = desk.instance.create("ca", "client-alpha", "Rejetée")
+    desk.cycle(400)
+    desk.instance.set_status("sup", ticket, "REJETE")
+    desk.instance.comment("sup", ticket, "Hors périmètre.")
+    desk.cycle(400)
+    desk.instance.set_status("ca", ticket, "RESOLU")
+    desk.cycle(400)
+    with desk.books() as books:
+        (ruled,) = books.ruled(["illegal"])
+    assert ruled.rules == (RULE, "rejete-est-clos")
+    ran = bridge("policy", "promote", "rejete-est-clos", "--days", "2", "--least", "1")
+    assert "rejete-est-clos: 1 objections in 2 days, 0 found wrong" in ran.out
+
+
+def test_who_finds_a_decision_wrong_can_say_so_and_it_counts(bridge: Bridge, desk: Desk) -> None:
+    tickets = objected(desk)
+    wrong = decision(desk, tickets[0])
+    desk.stop()
+    ran = bridge("policy", "wrong", wrong, "--reason", "C'était convenu par téléphone", "--by", "Responsable")
+    assert (ran.code, ran.err) == (0, "")
+    assert f"decision {wrong} is called wrong; it counts against {RULE}" in ran.out
+    refused = bridge("policy", "promote", RULE, "--days", "2", "--least", "4")
+    assert refused.code == 1
+    assert f"  wrong: {wrong}\n" in refused.out
+    with desk.books() as books:
+        (event,) = books.events([EntryKind.ACKNOWLEDGEMENT])
+    assert event.details["by"] == "Responsable"
+    assert event.details["reason"] == "C'était convenu par téléphone"
+    assert bridge("audit", "verify").code in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("2020-01-01-0001", "--reason", "x"), "no decision '2020-01-01-0001' that found a move illegal"),
+        (("2020-01-01-0001", "--reason", " "), "--reason is empty"),
+    ],
+)
+def test_what_cannot_be_called_wrong_says_why(
+    bridge: Bridge, desk: Desk, arguments: tuple[str, ...], told: str
+) -> None:
+    desk.cycle()
+    ran = bridge("policy", "wrong", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert told in ran.err
+
+
+def test_while_the_bridge_writes_nobody_else_does(bridge: Bridge, desk: Desk) -> None:
+    tickets = objected(desk)
+    ran = bridge("policy", "wrong", decision(desk, tickets[0]), "--reason", "x")
+    assert ran.code in (2, 3)
+    assert ran.err
+
+
 def test_what_cannot_be_promoted_says_why(bridge: Bridge, desk: Desk) -> None:
     enforced = bridge("policy", "promote", "creation-en-nouveau")
     assert enforced.code == 2
