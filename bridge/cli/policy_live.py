@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from bridge.cli.doctor import Check, State
-from bridge.domain.model import StatusName
+from bridge.domain.model import StatusName, WorkPackageId
 from bridge.domain.policy.rules import Filled
 from bridge.domain.policy.survey import Answer, survey
 from bridge.domain.policy.yamltext import did_you_mean
@@ -14,7 +14,7 @@ from bridge.domain.policy.yamltext import did_you_mean
 if TYPE_CHECKING:
     import typer
 
-    from bridge.domain.model import StatusId, Ticket, TypeId, WorkPackageId
+    from bridge.domain.model import StatusId, Ticket, TypeId
     from bridge.domain.policy import Policy
     from bridge.openproject.tracker import MembershipReading, Server, Tracker
 
@@ -35,12 +35,17 @@ def compare(context: typer.Context, policy: Policy) -> Iterator[Check]:
 def compare_with(tracker: Tracker, policy: Policy) -> Iterator[Check]:
     """The same with a tracker at hand."""
     server = tracker.probe()
+    members = tracker.memberships()
     yield from _statuses(server, policy)
-    yield from _roles(tracker.memberships(), policy)
+    yield from _roles(members, policy)
     yield from _named("types", _types(policy), server.types.values(), "as Administration → Work packages → Types does")
-    yield from _named("projects", _projects(policy), (p.identifier for p in server.projects), "by its identifier")
+    known = [name for project in server.projects for name in (project.identifier, str(project.id))]
+    yield from _named("projects", _projects(policy), known, "by its identifier")
+    yield from _people(members, policy)
+    yield from _tickets(tracker, policy)
     tickets = list(_sample(tracker))
     yield from _fields(tracker, tickets, policy)
+    yield from _choices(tracker, tickets, policy)
     yield from _transitions(tracker, tickets, server, policy)
     yield Check(
         "aggregation",
@@ -114,8 +119,39 @@ def _projects(policy: Policy) -> list[str]:
     scopes += [exception.projects for rule in policy.rules for exception in rule.mode_for]
     scopes += [reminder.projects for reminder in policy.reminders]
     scopes += [exemption.projects for exemption in policy.exemptions]
-    named = frozenset[str]().union(*filter(None, scopes))
-    return sorted(name for name in named if not name.isdigit())
+    return sorted(frozenset[str]().union(*filter(None, scopes)))
+
+
+def _people(members: MembershipReading, policy: Policy) -> Iterator[Check]:
+    there = {str(row.user): row.user_name for row in members.rows}
+    named = [(person, one) for one in policy.exemptions for person in sorted(one.people or ())]
+    for person, one in named:
+        if person not in there:
+            as_name = next((number for number, name in there.items() if name.casefold() == person.casefold()), None)
+            yield Check(
+                "people",
+                State.WARNING,
+                f"the exemption {one.id!r} is for the person {person!r}, who is in no project that the account can see",
+                f"write their number, {as_name}"
+                if as_name
+                else "look up their number: it is the last part of their page's address",
+            )
+    if named and all(person in there for person, _ in named):
+        yield Check("people", State.OK, f"all {len(named)} of the exemptions are members")
+
+
+def _tickets(tracker: Tracker, policy: Policy) -> Iterator[Check]:
+    from bridge.openproject.tracker import Missing
+
+    for one in policy.exemptions:
+        for number in sorted(one.tickets or ()):
+            if isinstance(tracker.ticket(WorkPackageId(number)), Missing):
+                yield Check(
+                    "tickets",
+                    State.WARNING,
+                    f"the exemption {one.id!r} is for the ticket {number}, which the account cannot see",
+                    "check its number",
+                )
 
 
 def _field_names(policy: Policy) -> set[str]:
@@ -154,6 +190,31 @@ def _fields(tracker: Tracker, tickets: Iterable[Ticket], policy: Policy) -> Iter
             f"the custom field {name!r} is called like the status: activities cannot be told apart",
             "rename it: until then moves in its projects may stay undecided",
         )
+
+
+def _choices(tracker: Tracker, tickets: Iterable[Ticket], policy: Policy) -> Iterator[Check]:
+    """Whether the lists of custom fields hold the values that rules look for, by one form of each kind of ticket."""
+    from bridge.openproject.tracker import Missing, Refused
+
+    wanted = {(label, value) for rule in policy.rules for label, values in rule.fields.items() for value in values}
+    offered: dict[str, frozenset[str]] = {}
+    for ticket in {ticket.schema: ticket for ticket in tickets}.values() if wanted else ():
+        choices = tracker.choices(ticket)
+        if not isinstance(choices, Missing | Refused):
+            for label, values in choices.items():
+                offered[label] = offered.get(label, frozenset()) | values
+    asked = [(label, value) for label, value in sorted(wanted) if label in offered]
+    for label, value in asked:
+        if value not in offered[label]:
+            there = tuple(sorted(offered[label]))
+            yield Check(
+                "fields",
+                State.FAILED,
+                f"the custom field {label!r} cannot be {value!r}",
+                did_you_mean(value, there) or f"it offers {', '.join(there)}",
+            )
+    if asked and all(value in offered[label] for label, value in asked):
+        yield Check("fields", State.OK, f"all {len(asked)} values that rules look for are offered")
 
 
 def _transitions(tracker: Tracker, tickets: Iterable[Ticket], server: Server, policy: Policy) -> Iterator[Check]:

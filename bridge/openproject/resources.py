@@ -396,6 +396,19 @@ def allowed_statuses(hal: object) -> frozenset[StatusId]:
     return frozenset(StatusId(_number(_get(link, "href", str), "allowedValues")) for link in links)
 
 
+def field_choices(hal: object) -> dict[str, frozenset[str]]:
+    """The values that a form offers for each custom field that is a list, by label (contract §6.5)."""
+    schema = _mapping(_mapping(hal, "_embedded"), "schema")
+    fields = [_mapping(schema, key) for key in schema if key.startswith(CUSTOM_FIELD)]
+    return {
+        _get(field, "name", str): frozenset(
+            _get(link, "title", str) for link in _get(_mapping(field, "_links"), "allowedValues", list)
+        )
+        for field in fields
+        if field.get("type") == "CustomOption"
+    }
+
+
 def custom_field_labels(hal: object) -> dict[str, str]:
     """The labels of the custom fields in a work package schema, by key."""
     if _get(hal, "_type", str) != "Schema" or not isinstance(hal, dict):

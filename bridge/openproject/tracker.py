@@ -404,6 +404,16 @@ class Tracker:
         with _of(ticket.id):
             return resources.allowed_statuses(answer.body)
 
+    def choices(self, ticket: Ticket) -> Mapping[str, frozenset[str]] | Missing | Refused:
+        """What may be chosen for each custom field of this ticket that is a list, by label; by its form."""
+        answer = self._client.write("POST", f"/work_packages/{ticket.id}/form", {"lockVersion": ticket.lock_version})
+        if answer.status == 404:
+            return Missing()
+        if not answer.ok:
+            return _refused(answer)
+        with _of(ticket.id):
+            return resources.field_choices(answer.body)
+
     def comment(
         self, work_package: WorkPackageId, text: str, *, notify: bool = True
     ) -> ActivityReading | Refused | Missing:

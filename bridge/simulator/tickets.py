@@ -186,6 +186,14 @@ def _form(call: Call) -> Answer:
         "_embedded": {"allowedValues": [represent.status(status) for status in allowed]},
         "_links": {"allowedValues": [represent.link("statuses", status.id, status.name) for status in allowed]},
     }
+    for custom in instance.custom_fields.values():
+        if custom.format == "list":
+            options = [
+                represent.link("custom_options", 100 * custom.id + number, choice)
+                for number, choice in enumerate(custom.choices)
+            ]
+            shown: Json = {"type": "CustomOption", "name": custom.name, "writable": True}
+            schema[f"customField{custom.id}"] = {**shown, "_links": {"allowedValues": options}}
     status = instance.statuses[after.status]
     payload: Json = {
         "lockVersion": ticket.lock_version,

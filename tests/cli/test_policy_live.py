@@ -93,6 +93,38 @@ def test_roles_types_projects_and_fields_that_are_not_there_are_found(recorded: 
     assert "did you mean 'Motif de rejet'?" in remedies["OpenProject has no 'Motif de reject'"]
 
 
+def test_list_values_people_tickets_and_project_numbers_that_are_not_there_are_found(recorded: World) -> None:
+    number = recorded.ticket()
+    extra = """
+  extra:
+    into: RESOLU
+    projects: [client-alpha, 999]
+    fields: {Motif de rejet: [Doublon, Doublons]}
+    by: client
+    only-by: nobody
+    mode: enforce
+    sentence: {fr: non, en: no}
+    source: a test
+exemptions:
+  - {id: e, people: [999], tickets: [TICKET, 99999], until: 2999-12-31, owner: me, reason: a test}
+"""
+    checks = found(recorded, policy(more=extra.replace("TICKET", str(number))))
+    remedies = {one.found: one.remedy for one in checks if one.state is not State.OK}
+    assert remedies["the custom field 'Motif de rejet' cannot be 'Doublons'"] == "did you mean 'Doublon'?"
+    assert "OpenProject has no '999'" in remedies
+    (person,) = [one for one in remedies if "'999', who is in no project" in one]
+    assert remedies[person] == "look up their number: it is the last part of their page's address"
+    assert remedies["the exemption 'e' is for the ticket 99999, which the account cannot see"] == "check its number"
+    assert len([one for one in remedies if "ticket" in one and "exemption" in one]) == 1
+
+
+def test_a_person_who_is_named_instead_of_numbered_is_told_the_number(recorded: World) -> None:
+    row = recorded.tracker().memberships().rows[0]
+    extra = f"exemptions:\n  - {{id: e, people: ['{row.user_name}'], until: 2999-12-31, owner: me, reason: a test}}\n"
+    (told,) = [one for one in found(recorded, policy(more=extra)) if one.name == "people"]
+    assert told.remedy == f"write their number, {row.user}"
+
+
 def test_transitions_that_the_account_lacks_are_found_by_its_form(recorded: World) -> None:
     """The type Évolution has a workflow in which hardly anything may be done."""
     recorded.ticket(type="Évolution", status="EN COURS")
