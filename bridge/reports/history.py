@@ -17,13 +17,10 @@ from typing import NamedTuple
 
 from bridge.domain.model import DecisionId
 from bridge.store.facts import decision_id
-from bridge.store.queries import Steps
+from bridge.store.queries import NUMBERS, Steps
 
 NEVER = -1
 """No such moment, person or status."""
-
-_DAY_SHIFT = 1_000_000
-"""A decision's day and number as one number; no day has a million decisions."""
 
 
 class Visit(NamedTuple):
@@ -97,7 +94,7 @@ class History:
 
     def decision_id(self, index: int) -> DecisionId:
         """The decision about the move that began a visit."""
-        return decision_id(*divmod(self.decision[index], _DAY_SHIFT))
+        return decision_id(*divmod(self.decision[index], NUMBERS))
 
     def start_of(self, index: int) -> int:
         """Where the visits of the ticket begin that this one belongs to."""
@@ -143,7 +140,7 @@ class _Columns:
         self.person.extend(steps.person)
         self.own.extend(steps.own)
         self.at.extend(steps.at)
-        self.decision.extend([day * _DAY_SHIFT + number for day, number in zip(steps.day, steps.number, strict=True)])
+        self.decision.extend(steps.decision)
         for party in frozenset(steps.party).difference(self.parties):
             self.parties.append(party)
         code = {party: number for number, party in enumerate(self.parties)}

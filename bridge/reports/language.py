@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, parse_pattern
 
 from bridge.errors import ConfigError
 
@@ -26,6 +26,7 @@ _TIME = {"fr": "%d/%m/%Y %H:%M", "en": "%Y-%m-%d %H:%M"}
 _DATE = {"fr": "%d/%m/%Y", "en": "%Y-%m-%d"}
 _LOCALES = {"fr": "fr_FR", "en": "en_GB"}
 _SHORT_DATE = {"fr": "%d/%m", "en": "%d %b"}
+_NUMBER = parse_pattern("#,##0.#")
 _UNITS = {"fr": ("j", "h", "min", "s"), "en": ("d", "h", "min", "s")}
 
 
@@ -50,7 +51,9 @@ class Language:
 
     def number(self, value: float) -> str:
         """With the separators of the language, at most one digit after the decimal."""
-        return format_decimal(value, "#,##0.#", locale=self.locale)
+        if isinstance(value, int) and 0 <= value < 1000:
+            return str(value)  # most are so: a page has thousands, and CLDR takes its time
+        return format_decimal(value, _NUMBER, locale=self.locale)
 
     def share(self, value: float) -> str:
         """A percentage with one digit after the decimal. Never 0 % for some, and never 100 % for not all."""

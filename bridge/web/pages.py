@@ -16,6 +16,7 @@ from bridge.reports import render_html
 from bridge.reports.catalog import REPORTS, Definition
 from bridge.reports.cells import shown
 from bridge.reports.definitions.violations import violations
+from bridge.reports.titles import titles
 from bridge.store.schema import EntryKind
 from bridge.web import login, probes
 from bridge.web.access import Doorkeeper, Sessions, csrf_token, safe_next
@@ -208,11 +209,11 @@ def _lists(pages: Blueprint, reader: Reader) -> None:
             found = [r for r in made.source.snapshot.ruled(["illegal", "undecided"]) if r.person == person]
             if not spells and not found and UserId(person) not in made.source.people:
                 abort(404, "person")
-            page = page_of(len(found))
+            page, named = page_of(len(found)), titles(reader.voice().reports)
             return render_template(
                 "person.html",
                 person=person,
-                about={name: reader.titles()[name] for name, each in REPORTS.items() if each.about_somebody},
+                about={name: named[name] for name, each in REPORTS.items() if each.about_somebody},
                 spells=spells,
                 page_moves=[move(made, ruled) for ruled in found[page.first : page.first + PER_PAGE]],
                 page=page,
@@ -270,11 +271,11 @@ def _reports(pages: Blueprint, reader: Reader) -> None:
 
     @pages.get("/reports")
     def reports() -> str:
-        titles = {name: reader.titles()[name] for name, each in REPORTS.items() if not each.about_somebody}
+        named = titles(reader.voice().reports)
         with reader.desk(reader.asked_period()) as made:
             return render_template(
                 "reports.html",
-                titles=titles,
+                titles={name: named[name] for name, each in REPORTS.items() if not each.about_somebody},
                 period=made.period,
                 periods=PERIODS,
                 desk=made,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass
 
 from flask import abort, request
 
@@ -13,7 +12,6 @@ from bridge.domain.model import Kind, UserId
 from bridge.domain.policy.survey import Answer
 from bridge.errors import ConfigError
 from bridge.reports import period as periods
-from bridge.reports.catalog import REPORTS
 from bridge.reports.cells import clipped, harmless
 from bridge.reports.definitions.violations import outcome
 from bridge.reports.desk import Desk, Source
@@ -28,12 +26,6 @@ PER_PAGE = 50
 
 DEFAULT_PERIOD = "this-month"
 
-LONG_AGO = date(2000, 1, 1)
-"""Before any OpenProject: a period in which there is nothing to count."""
-
-NOBODY = UserId(0)
-"""OpenProject's people are numbered from 1."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -41,7 +33,6 @@ class Reader:
 
     site: Site
     voice: Callable[[], Voice]
-    _titles: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
 
     def today(self) -> Period:
         """The day that it is where the desk is."""
@@ -66,15 +57,6 @@ class Reader:
         if not (given.isascii() and given.isdecimal() and len(given) < 10):
             abort(400, "person")
         return UserId(int(given))
-
-    def titles(self) -> dict[str, tuple[str, str]]:
-        """Title and summary of each report. They are asked for once: a report says them when it is made."""
-        code = self.voice().reports.code
-        if code not in self._titles:
-            with self.desk(Period(LONG_AGO, LONG_AGO, self.site.conventions.zone), NOBODY) as desk:
-                made = {name: definition.make(desk) for name, definition in REPORTS.items()}
-            self._titles[code] = {name: (report.title, report.summary) for name, report in made.items()}
-        return self._titles[code]
 
     @contextmanager
     def desk(self, period: Period, person: UserId | None = None) -> Iterator[Desk]:

@@ -91,6 +91,7 @@ def times(desk: Desk) -> Times:
     born.sort(key=lambda number: -history.since[first[number]])
     began = {history.ticket[number]: history.since[first[number]] for number in born}
     said = first_words(desk, began, desk.conventions.answers)
+    answering = {party: code for code, party in enumerate(history.parties)}.get(desk.conventions.answers, NEVER)
     found = Times()
     follow = _follower(desk)
     for number in born:
@@ -98,7 +99,8 @@ def times(desk: Desk) -> Times:
         found.start.append(start)
         found.ticket.append(ticket)
         found.project.append(history.project[number])
-        clocks = follow(start, stop, _first_answer(desk, start, stop, said.get(ticket, NEVER)))
+        first_answer = _first_answer(history.party, history.since, start, stop, answering, said.get(ticket, NEVER))
+        clocks = follow(start, stop, first_answer)
         for which, (calendar, business) in enumerate(clocks):
             found.calendar[which].append(calendar)
             found.business[which].append(business)
@@ -138,12 +140,12 @@ def _follower(desk: Desk) -> Callable[[int, int, int], tuple[_Clock, _Clock, _Cl
     return follow
 
 
-def _first_answer(desk: Desk, start: int, stop: int, first_word: int) -> int:
-    history, party = desk.history, desk.conventions.answers
-    parties = history.parties
-    moves = (history.since[i] for i in range(start + 1, stop) if parties[history.party[i]] == party)
-    first_move = next(moves, NEVER)
-    return max(first_move, first_word) if NEVER in (first_move, first_word) else min(first_move, first_word)
+def _first_answer(moved_by: array[int], since: array[int], start: int, stop: int, answering: int, said: int) -> int:
+    """When the answering party first moved the ticket after its creation, or wrote at ``said``; NEVER if neither."""
+    for index in range(start + 1, stop):
+        if moved_by[index] == answering:
+            return since[index] if said == NEVER else min(since[index], said)
+    return said
 
 
 def _known(column: array[int], rows: Iterable[int]) -> list[int]:
