@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from bridge.domain.guards import HOUR, guard
 from bridge.domain.model import (
+    Illegal,
     Kind,
     Listed,
     Mode,
@@ -314,6 +315,9 @@ class Gate:
             if decision.party
             else ()
         )
+        judged = next((one for one in course.judged if one.change.key == action.change), None)
+        rule = policy.rule(objection.rule)
+        at = judged.change.latest if judged is not None else decision.decided_at
         return render(
             Explanation(
                 language=language,
@@ -327,6 +331,8 @@ class Gate:
                 appeal=policy.appeal_word,
                 guide=policy.guide_url,
                 decision=action.decision,
+                exception=rule.exception_in(project, at) if rule is not None else None,
+                exempted=judged is not None and isinstance(judged.verdict, Illegal) and bool(judged.verdict.exemption),
             )
         )
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bridge.domain.model import DecisionId
+from bridge.domain.policy.rules import ModeFor
 
 _QUOTES = {"fr": "« {} »", "en": "“{}”"}  # French quotes take a no-break space inside
+
+_DAYS = {"fr": "%d/%m/%Y", "en": "%Y-%m-%d"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,10 @@ class Explanation:
     appeal: str
     guide: str
     decision: DecisionId
+    exception: ModeFor | None = None
+    """By which the rule is enforced here and now, where it is not always and everywhere."""
+    exempted: bool = False
+    """Whether an exemption covers another rule that would object as well."""
 
 
 def marker(what: str) -> str:
@@ -57,8 +65,21 @@ def render(explanation: Explanation) -> str:
         appeal=explanation.appeal,
         guide=explanation.guide,
         decision=explanation.decision,
+        exempted=explanation.exempted,
+        **_where_and_when(explanation.exception, language),
     )
     return f"{text.strip()}\n\n{marker(explanation.decision)}"
+
+
+def _where_and_when(exception: ModeFor | None, language: str) -> dict[str, object]:
+    if exception is None:
+        return {"here": False, "since": "", "until": ""}
+    days = {
+        "since": exception.since,
+        "until": exception.until and exception.until - timedelta(days=1),
+    }
+    shown = {name: f"{day:{_DAYS[language]}}" if day is not None else "" for name, day in days.items()}
+    return {"here": exception.projects is not None, **shown}
 
 
 def _plain(name: str) -> str:

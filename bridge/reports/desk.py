@@ -227,7 +227,10 @@ class Desk:
 
     def reason(self, ruled: Ruled) -> str:
         """Why a move was judged as it was: the rule in words, or what the ledger says."""
-        return self.said(ruled.reason) or ruled.sentence.get(self.language.code, "")
+        told = self.said(ruled.reason) or ruled.sentence.get(self.language.code, "")
+        if ruled.exemption is None or ruled.verdict != "illegal":
+            return told
+        return f"{told} ({self.said(f'exemption {ruled.exemption}')})"  # it covers another rule than this one
 
     def said(self, sentence: str) -> str:
         """A sentence of the ledger, which is written in English, in the reader's language where it is known."""

@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator
 from openpyxl.cell import Cell
 from pydantic import TypeAdapter
 
+from bridge.domain.model import Mode
 from bridge.errors import ConfigError
 from bridge.reports import catalog, charts, render_csv, render_html, render_json, render_text, render_xlsx
 from bridge.reports.cells import harmless
@@ -61,7 +62,7 @@ WORLD = World(
             2,
             (
                 Move(at(10, 8), "NOUVEAU", 60, "client"),
-                Move(at(10, 9), "REJETE", 57, "cegape", verdict="illegal"),
+                Move(at(10, 9), "REJETE", 57, "cegape", verdict="illegal", mode=Mode.OBSERVE),
                 Move(at(11, 9), "EN COURS", 70, None, verdict="undecided"),
             ),
             said=(Said(at(10, 10), 57),),
@@ -345,6 +346,14 @@ def test_one_tickets_life_tells_every_move_with_its_place_in_the_ledger(desk: De
     assert all(isinstance(row["entry"], int) for row in rows)
     page = render_html.render(report, SPOKEN["fr"])
     assert page.index("Les changements") < page.index("Ce qui a été expliqué")
+
+
+def test_one_tickets_life_says_what_was_only_observed_and_which_exemption_covers_another_rule(desk: Desk) -> None:
+    report = explain(desk, 2)  # type: ignore[arg-type]
+    keys = [column.key for column in report.rows.columns]
+    row = dict(zip(keys, report.rows.rows[1], strict=True))
+    assert row["outcome"] == "observé"
+    assert str(row["reason"]).endswith(" (dérogation an-exemption)")
 
 
 def test_a_ticket_that_was_never_seen_is_an_error_that_says_what_to_do(desk: Desk) -> None:

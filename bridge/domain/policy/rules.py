@@ -131,10 +131,12 @@ class Rule:
 
     def mode_in(self, project: str | None, at: datetime | None) -> Mode:
         """The mode for a move in this project at this moment: the first exception that fits, else the rule's own."""
-        for exception in self.mode_for:
-            if exception.fits(project, at):
-                return exception.mode
-        return self.mode
+        exception = self.exception_in(project, at)
+        return self.mode if exception is None else exception.mode
+
+    def exception_in(self, project: str | None, at: datetime | None) -> ModeFor | None:
+        """The exception that counts for a move in this project at this moment; None when the rule's own mode does."""
+        return next((exception for exception in self.mode_for if exception.fits(project, at)), None)
 
     @property
     def asks_for(self) -> frozenset[str]:
