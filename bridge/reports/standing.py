@@ -18,7 +18,8 @@ def standing(desk: Desk) -> tuple[Fact, ...]:
             return text("never")
         return text("{time}, {age} ago", time=language.time(at), age=language.duration(desk.now - at))
 
-    illegal, undecided = view.verdicts.get("illegal", 0), view.verdicts.get("undecided", 0)
+    verdicts = desk.source.snapshot.verdicts()
+    illegal, undecided = verdicts.get("illegal", 0), verdicts.get("undecided", 0)
     rules = {row.rule for row in view.enforced}
     return (
         Fact("data", text("Read up to"), when(view.watermark)),
@@ -43,7 +44,7 @@ def standing(desk: Desk) -> tuple[Fact, ...]:
             text("Moves"),
             text(
                 "{count}, {illegal} illegal, {undecided} not judged",
-                count=language.number(sum(view.verdicts.values())),
+                count=language.number(sum(verdicts.values())),
                 illegal=language.number(illegal),
                 undecided=language.number(undecided),
             ),

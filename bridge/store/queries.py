@@ -145,6 +145,18 @@ class Ruled:
     reverted_at: datetime | None
 
 
+class Outline(NamedTuple):
+    """What figures about a judged move are made of: a tenth of ``Ruled``, for where a year has thousands."""
+
+    seq: int
+    verdict: str
+    rule: str | None
+    party: str | None
+    person: int | None
+    mode: str | None
+    reverted: bool
+
+
 class Steps(NamedTuple):
     """Many status changes in columns, ticket by ticket and each ticket's in order: following 100,000 must be quick.
 
@@ -252,8 +264,6 @@ class Overview:
     unsynced: int
     """Tickets whose activities could not be read since they were last listed."""
     entries: int
-    verdicts: Mapping[str, int]
-    """How many changes count as allowed, illegal, undecided."""
     checkpoint: Sealed | None
     enforced: tuple[Enforced, ...]
     """Only what goes on."""
@@ -411,15 +421,44 @@ class Snapshot:
         since: datetime | None = None,
         until: datetime | None = None,
         projects: Collection[ProjectId] | None = None,
+        *,
+        person: UserId | None = None,
     ) -> list[Ruled]:
-        """Changes with one of these verdicts, made within ``[since, until)``, the newest first."""
+        """Changes with one of these verdicts, made within ``[since, until)``, the newest first; one person's or all."""
         decision = schema.decision.c
         query = _ruled().where(decision.current, decision.verdict.in_(verdicts))
         query = _within(query, decision.latest, since, until)
         if projects is not None:
             query = query.where(decision.project.in_(projects))
+        if person is not None:
+            query = query.where(decision.person == person)
         rows = self._connection.execute(query.order_by(decision.latest.desc(), decision.seq.desc()))
         return [_as_ruled(row) for row in rows]
+
+    def outlines(self, verdicts: Collection[str], since: datetime, until: datetime) -> list[Outline]:
+        """Of what ``ruled`` tells the least, in the same order."""
+        decision, action = schema.decision.c, schema.action.c
+        query = (
+            select(
+                decision.seq,
+                decision.verdict,
+                decision.rule,
+                decision.party,
+                decision.person,
+                decision.mode,
+                action.reverted_at.is_not(None),
+            )
+            .select_from(schema.decision.outerjoin(schema.action, _carried_out()))
+            .where(decision.current, decision.verdict.in_(verdicts))
+            .order_by(decision.latest.desc(), decision.seq.desc())
+        )
+        return [Outline(*row) for row in self._connection.execute(_within(query, decision.latest, since, until))]
+
+    def ruled_in(self, seqs: Sequence[int]) -> list[Ruled]:
+        """The decisions with these numbers, in this order."""
+        found = self._connection.execute(_ruled().where(schema.decision.c.seq.in_(seqs)))
+        rows = {row.seq: row for row in map(_as_ruled, found)}
+        return [rows[seq] for seq in seqs]
 
     def exempted(self, since: datetime, until: datetime) -> list[Ruled]:
         """Moves within ``[since, until)`` that a rule would object to but for an exemption, the newest first."""
@@ -441,15 +480,25 @@ class Snapshot:
         rows = self._connection.execute(query.group_by(decision.party, decision.verdict))
         return {(party, verdict): count for party, verdict, count in rows}
 
+    def count_moves(self, since: datetime, until: datetime) -> int:
+        """How many changes ``moves`` tells of."""
+        decision = schema.decision.c
+        query = select(func.count()).select_from(schema.decision).where(decision.current, ~decision.own)
+        return self._connection.scalar(_within(query, decision.latest, since, until)) or 0
+
     def attempts(
         self,
         since: datetime | None = None,
         until: datetime | None = None,
         projects: Collection[ProjectId] | None = None,
+        *,
+        states: Collection[str] | None = None,
     ) -> list[Attempt]:
-        """Reverts intended within ``[since, until)``, the newest first."""
+        """Reverts intended within ``[since, until)``, the newest first; all, or those in one of these states."""
         action = schema.action.c
         query = _within(_attempts(), action.intended_at, since, until)
+        if states is not None:
+            query = query.where(action.state.in_(states))
         if projects is not None:
             query = query.where(action.project.in_(projects))
         return [_as_attempt(row) for row in self._connection.execute(query.order_by(action.intended_at.desc()))]
@@ -704,16 +753,8 @@ class Snapshot:
 
     def overview(self) -> Overview:
         """How things stand."""
-        action, decision, ticket, seal = (
-            schema.action.c,
-            schema.decision.c,
-            schema.ticket.c,
-            schema.checkpoint.c,
-        )
+        action, ticket, seal = schema.action.c, schema.ticket.c, schema.checkpoint.c
         opened = self._connection.execute(_attempts().where(action.ended_at.is_(None)).order_by(action.seq))
-        verdicts = self._connection.execute(
-            select(decision.verdict, func.count()).where(decision.current).group_by(decision.verdict)
-        )
         tickets = self._connection.execute(
             select(ticket.vanished, ticket.synced, func.count()).group_by(ticket.vanished, ticket.synced)
         ).all()
@@ -729,10 +770,15 @@ class Snapshot:
             vanished=sum(count for vanished, _, count in tickets if vanished),
             unsynced=sum(count for vanished, synced, count in tickets if not synced and not vanished),
             entries=self.size(),
-            verdicts=dict(map(tuple, verdicts)),
             checkpoint=None if sealed is None else Sealed(*sealed),
             enforced=tuple(row for row in self.enforced() if row.until is None),
         )
+
+    def verdicts(self) -> dict[str, int]:
+        """How many changes count as allowed, illegal, undecided."""
+        decision = schema.decision.c
+        counted = select(decision.verdict, func.count()).where(decision.current).group_by(decision.verdict)
+        return dict(map(tuple, self._connection.execute(counted)))
 
     # --- Finding tickets ---
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bridge.domain.model import UserId, WorkPackageId
-from bridge.store.queries import Snapshot
+from bridge.store.queries import Overview, Snapshot
 from bridge.store.schema import EntryKind
 
 
@@ -61,11 +61,11 @@ class Matters:
         return found
 
 
-def open_matters(snapshot: Snapshot) -> Matters:
-    """All matters without an acknowledgement."""
+def open_matters(snapshot: Snapshot, view: Overview) -> Matters:
+    """All matters without an acknowledgement. ``view`` is the same snapshot's."""
     seen = {event.details.get("matter") for event in snapshot.events([EntryKind.ACKNOWLEDGEMENT])}
     found = (matter for matter in _all(snapshot) if matter.key not in seen)
-    return Matters(tuple(sorted(found, key=lambda matter: matter.at, reverse=True)), snapshot.overview().unsynced)
+    return Matters(tuple(sorted(found, key=lambda matter: matter.at, reverse=True)), view.unsynced)
 
 
 def _all(snapshot: Snapshot) -> Iterator[Matter]:
@@ -91,13 +91,12 @@ def _all(snapshot: Snapshot) -> Iterator[Matter]:
             ruled.person,
             ruled.reason,
         )
-    for attempt in snapshot.attempts():
-        if attempt.state in FAILED:
-            yield Matter(
-                f"revert:{attempt.seq}",
-                MatterKind.FAILED,
-                attempt.ended_at or attempt.intended_at,
-                attempt.work_package,
-                attempt.person,
-                attempt.decision,
-            )
+    for attempt in snapshot.attempts(states=FAILED):
+        yield Matter(
+            f"revert:{attempt.seq}",
+            MatterKind.FAILED,
+            attempt.ended_at or attempt.intended_at,
+            attempt.work_package,
+            attempt.person,
+            attempt.decision,
+        )

@@ -15,7 +15,7 @@ from bridge.reports import render as forms
 from bridge.reports import render_html
 from bridge.reports.catalog import REPORTS, Definition
 from bridge.reports.cells import shown
-from bridge.reports.definitions.violations import violations
+from bridge.reports.definitions.violations import JUDGED, headline
 from bridge.reports.titles import titles
 from bridge.store.schema import EntryKind
 from bridge.web import login, probes
@@ -91,16 +91,16 @@ def _overview(pages: Blueprint, reader: Reader) -> None:
     def overview() -> str:
         with reader.desk(reader.today()) as made:
             snapshot = made.source.snapshot
-            found = snapshot.ruled(["illegal", "undecided"], made.period.since, made.period.until)
+            view, found = snapshot.overview(), snapshot.outlines(JUDGED, made.period.since, made.period.until)
             return render_template(
                 "overview.html",
-                view=snapshot.overview(),
+                view=view,
                 pulse=site.pulse(),
                 unready=probes.unready(site.pulse(), site.now()),
                 paused=site.paused(),
-                matters=open_matters(snapshot),
-                report=violations(made),
-                moves_today=[move(made, ruled) for ruled in found[:NEWEST]],
+                matters=open_matters(snapshot, view),
+                headline=headline(made, found),
+                moves_today=[move(made, ruled) for ruled in snapshot.ruled_in([each.seq for each in found[:NEWEST]])],
                 more=max(0, len(found) - NEWEST),
                 desk=made,
             )
@@ -121,7 +121,7 @@ def _overview(pages: Blueprint, reader: Reader) -> None:
             abort(409, "acknowledge")
         wanted_key = request.form.get("matter", "")
         with site.queries.snapshot() as snapshot:
-            known = {matter.key for matter in open_matters(snapshot).items}
+            known = {matter.key for matter in open_matters(snapshot, snapshot.overview()).items}
         if wanted_key in known:  # seen by somebody else meanwhile, or never there: nothing to record
             site.actions.acknowledge(g.user, wanted_key)
         return redirect(safe_next(request.form.get("next", "/")), 303)
@@ -135,13 +135,15 @@ def _lists(pages: Blueprint, reader: Reader) -> None:
     @pages.get("/violations")
     def illegal() -> str:
         with reader.desk(reader.asked_period()) as made:
-            found = made.source.snapshot.ruled(["illegal", "undecided"], made.period.since, made.period.until)
-            chosen = [r for r in found if matches(r, request.args)]
+            snapshot = made.source.snapshot
+            found = snapshot.outlines(JUDGED, made.period.since, made.period.until)
+            chosen = [each.seq for each in found if matches(each, request.args)]
             page = page_of(len(chosen))
             return render_template(
                 "violations.html",
-                report=violations(made),
-                page_moves=[move(made, ruled) for ruled in chosen[page.first : page.first + PER_PAGE]],
+                summary=titles(made.language)["violations"].question,
+                headline=headline(made, found),
+                page_moves=[move(made, r) for r in snapshot.ruled_in(chosen[page.first : page.first + PER_PAGE])],
                 page=page,
                 total=len(chosen),
                 rules=site.policy.rules,
@@ -206,7 +208,7 @@ def _lists(pages: Blueprint, reader: Reader) -> None:
     def person(person: int) -> str:
         with reader.desk(reader.today()) as made:
             spells = {project: each for (project, who), each in made.source.spells.items() if who == person}
-            found = [r for r in made.source.snapshot.ruled(["illegal", "undecided"]) if r.person == person]
+            found = made.source.snapshot.ruled(JUDGED, person=UserId(person))
             if not spells and not found and UserId(person) not in made.source.people:
                 abort(404, "person")
             page, named = page_of(len(found)), titles(reader.voice().reports)

@@ -100,10 +100,10 @@ class _Watch(Collector):
         """All or nothing: half of them would look like zeros in a sum."""
         with self._site.queries.snapshot() as snapshot:
             view = snapshot.overview()
-            matters = open_matters(snapshot)
+            matters, verdicts = open_matters(snapshot, view), snapshot.verdicts()
         moves = GaugeMetricFamily("bridge_moves", "Status changes that count, by verdict.", labels=("verdict",))
         for verdict in VERDICTS:
-            moves.add_metric([verdict], view.verdicts.get(verdict, 0))
+            moves.add_metric([verdict], verdicts.get(verdict, 0))
         tickets = GaugeMetricFamily("bridge_tickets", "Tickets ever seen, by what is known now.", labels=("state",))
         tickets.add_metric(["read"], view.tickets - view.vanished - view.unsynced)
         tickets.add_metric(["unread"], view.unsynced)

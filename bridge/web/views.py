@@ -17,7 +17,7 @@ from bridge.reports.definitions.violations import outcome
 from bridge.reports.desk import Desk, Source
 from bridge.reports.language import Language
 from bridge.reports.period import Period
-from bridge.store.queries import Attempt, Life, Ruled
+from bridge.store.queries import Attempt, Life, Outline, Ruled
 from bridge.web.language import Voice
 from bridge.web.site import Site
 
@@ -143,10 +143,10 @@ def attempt_of(life: Life, ruled: Ruled) -> Attempt | None:
     return next((attempt for attempt in life.attempts if attempt.decision == ruled.id), None)
 
 
-def matches(ruled: Ruled, wanted: Mapping[str, str]) -> bool:
+def matches(each: Outline, wanted: Mapping[str, str]) -> bool:
     """Whether a move is among those that the reader chose by rule and party."""
-    return (not wanted.get("rule") or ruled.rule == wanted["rule"]) and (
-        not wanted.get("party") or ruled.party == wanted["party"]
+    return (not wanted.get("rule") or each.rule == wanted["rule"]) and (
+        not wanted.get("party") or each.party == wanted["party"]
     )
 
 

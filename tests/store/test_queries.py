@@ -359,7 +359,7 @@ def test_the_overview_counts_what_there_is(ledger: Ledger, read: Read) -> None:
     assert (view.last_cycle.at, view.last_cycle.details["listed"]) == (T0 + MINUTE, 1)
     assert view.last_snapshot is not None
     assert view.last_snapshot.details["listed"] == 3
-    assert view.verdicts == {"illegal": 1}
+    assert read().verdicts() == {"illegal": 1}
     assert [(row.rule, row.until) for row in view.enforced] == [("strict", None)]
     assert read().vanished() == {8: (T0 + MINUTE - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)}
     assert view.entries == read().size()
@@ -484,3 +484,21 @@ def test_strange_characters_in_a_path_are_no_query(tmp_path: Path) -> None:
         assert snapshot.size() == 1
         with pytest.raises(DBAPIError):
             snapshot._connection.execute(text("DELETE FROM entry"))
+
+
+def test_outlines_tell_what_whole_rows_tell_in_the_same_order(ledger: Ledger, read: Read) -> None:
+    put_back(ledger, change(4, T0))
+    ledger.decide([decision(change(5, T0 + MINUTE, 2, 1), Allowed(), wp=OTHER, project=BETA)])
+    ledger.decide([decision(change(6, T0 + MINUTE, 1, 2), Undecided("no roles"), wp=OTHER, project=BETA, party=None)])
+    snapshot, span = read(), (T0, T0 + 2 * MINUTE)
+    whole = snapshot.ruled(["illegal", "undecided"], *span)
+    outlines = snapshot.outlines(["illegal", "undecided"], *span)
+    assert [(each.seq, each.verdict, each.rule, each.person) for each in outlines] == [
+        (ruled.seq, ruled.verdict, ruled.rule, ruled.person) for ruled in whole
+    ]
+    assert [each.reverted for each in outlines] == [ruled.reverted_at is not None for ruled in whole] == [False, True]
+    assert snapshot.ruled_in([each.seq for each in reversed(outlines)]) == whole[::-1]
+    assert snapshot.count_moves(*span) == sum(snapshot.moves(*span).values()) == 3
+    assert snapshot.ruled(["illegal"], person=UserId(4711)) == []
+    assert snapshot.attempts(states=["refused"]) == []
+    assert snapshot.attempts(states=[attempt.state for attempt in snapshot.attempts()]) == snapshot.attempts()

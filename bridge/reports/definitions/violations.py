@@ -10,21 +10,24 @@ from bridge.reports.definitions.counting import grouped, largest_first, share, t
 from bridge.reports.desk import Desk
 from bridge.reports.period import DAY
 from bridge.reports.values import Cell, Chart, Column, Figure, Kind, Report, Series, Shape, Table
-from bridge.store.queries import Ruled
+from bridge.store.queries import Outline, Ruled
 
 DAILY = 62
 """Up to so many days the trend is by day: two months still fit across a page."""
+
+
+JUDGED = ("illegal", "undecided")
+"""Verdicts that the report is about."""
 
 
 def violations(desk: Desk) -> Report:
     """Illegal moves and those that could not be judged, of both parties."""
     text = desk.language.text
     since, until = desk.period.since, desk.period.until
-    found = desk.source.snapshot.ruled(["illegal", "undecided"], since, until, desk.projects)
+    found = desk.source.snapshot.ruled(JUDGED, since, until, desk.projects)
     moves = desk.source.snapshot.moves(since, until, desk.projects)
     illegal = [index for index, ruled in enumerate(found) if ruled.verdict == "illegal"]
     undecided = [index for index, ruled in enumerate(found) if ruled.verdict == "undecided"]
-    judged = sum(moves.values())
     return desk.report(
         "violations",
         counted=(
@@ -36,7 +39,7 @@ def violations(desk: Desk) -> Report:
                 "them with their reason, and are in no other number."
             ),
         ),
-        figures=_figures(desk, found, illegal, undecided, judged),
+        figures=_figures(desk, [_outline(ruled) for ruled in found], illegal, undecided, sum(moves.values())),
         tables=[
             _by_party(desk, found, illegal, moves),
             _trend(desk, found, illegal),
@@ -75,20 +78,34 @@ def violations(desk: Desk) -> Report:
     )
 
 
+def headline(desk: Desk, found: Sequence[Outline]) -> list[Figure]:
+    """The report's figures alone, of what was judged in the period: for where nothing else is shown."""
+    illegal = [index for index, each in enumerate(found) if each.verdict == "illegal"]
+    undecided = [index for index, each in enumerate(found) if each.verdict == "undecided"]
+    return _figures(
+        desk, found, illegal, undecided, desk.source.snapshot.count_moves(desk.period.since, desk.period.until)
+    )
+
+
 # --- Figures --------------------------------------------------------------------------------------------------------
 
 
+def _outline(ruled: Ruled) -> Outline:
+    reverted = ruled.reverted_at is not None
+    return Outline(ruled.seq, ruled.verdict, ruled.rule, ruled.party, ruled.person, ruled.mode, reverted)
+
+
 def _figures(
-    desk: Desk, found: Sequence[Ruled], illegal: Sequence[int], undecided: Sequence[int], judged: int
+    desk: Desk, found: Sequence[Outline], illegal: Sequence[int], undecided: Sequence[int], all_moves: int
 ) -> list[Figure]:
     text = desk.language.text
-    of_all = desk.language.plural("of {count} move", "of {count} moves", judged)
-    back = [index for index in illegal if found[index].reverted_at is not None]
-    observed = [index for index in illegal if found[index].mode is Mode.OBSERVE]
+    of_all = desk.language.plural("of {count} move", "of {count} moves", all_moves)
+    back = [index for index in illegal if found[index].reverted]
+    observed = [index for index in illegal if found[index].mode == Mode.OBSERVE.value]
     people = {found[index].person for index in illegal}
     return [
         Figure("illegal", text("Illegal moves"), Kind.COUNT, tally(illegal), of_all),
-        Figure("share", text("Share of all moves"), Kind.SHARE, share(len(illegal), judged), of_all),
+        Figure("share", text("Share of all moves"), Kind.SHARE, share(len(illegal), all_moves), of_all),
         Figure("put-back", text("Put back"), Kind.COUNT, tally(back)),
         Figure(
             "observed",
