@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bridge.domain.model import UserId, WorkPackageId
 from bridge.domain.policy.survey import Answer, survey
+from bridge.domain.policy.terms import exemption_bounds, mode_terms
 from bridge.errors import BridgeError
 from bridge.reports import render as forms
 from bridge.reports import render_html
@@ -240,6 +241,8 @@ def _policy(pages: Blueprint, reader: Reader) -> None:
             return render_template(
                 "policy.html",
                 policy=site.policy,
+                mode_terms=mode_terms,
+                exemption_bounds=exemption_bounds,
                 enforced=enforced,
                 used=snapshot.rules_used(),
                 cells={(pair.party, pair.origin, pair.target): pair for pair in table.pairs},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from bridge.reports.catalog import REPORTS
 from bridge.store.ledger import Ledger
 from bridge.store.queries import Queries
 from bridge.store.schema import EntryKind
-from tests.web.conftest import Visit, Visitor
-from tests.web.world import NAME, READABLE, ROOT
+from bridge.web.app import create_app
+from tests.web.conftest import Filled, Visit, Visitor
+from tests.web.world import NAME, READABLE, ROOT, desk
 
 PAGES = ("/", "/violations", "/tickets", "/tickets/3", "/people", "/people/61", "/policy", "/reports", "/integrity")
 
@@ -171,6 +173,25 @@ def test_the_policys_matrix_tells_each_move_in_words(visitor: Visitor) -> None:
     assert cells.count("none") == parties * statuses
     policy = load((ROOT / "config/cegape.yaml").read_text(), "cegape.yaml")
     assert all(f'id="{rule.id}"' in page for rule in policy.rules)
+
+
+def test_the_policy_tells_where_and_when_a_rule_goes_further_and_whom_an_exemption_lets_be(
+    filled: Filled, tmp_path: Path
+) -> None:
+    text = (ROOT / "config/cegape.yaml").read_text()
+    rule = "into: EN COURS\n    only-by: cegape\n    mode: enforce"
+    assert rule in text
+    text = text.replace(rule, f"{rule}\n    mode-for: [{{projects: client-beta, until: 2027-01-31, mode: observe}}]")
+    text += (
+        "exemptions:\n  - {id: e, rules: resolu-est-clos, people: 61, until: 2026-12-31, owner: me, reason: a test}\n"
+    )
+    one = desk(filled[0], tmp_path / "copy", filled[1])
+    with one.site() as site:
+        visitor = Visitor(create_app(replace(site, policy=load(text, "p.yaml"))).test_client(), one)
+        visitor.log_in()
+        page = visitor.get("/policy", headers={"Accept-Language": "en"}).text
+    assert "enforced; observed in client-beta until 2027-01-31" in page
+    assert "of resolu-est-clos for person 61 until 2026-12-31" in page
 
 
 def test_an_empty_ledger_shows_every_page(tmp_path: Path, visit: Visit) -> None:

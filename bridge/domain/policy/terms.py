@@ -63,13 +63,19 @@ def _exception(one: ModeFor, language: str) -> str:
 def exemption_terms(one: Exemption, language: str) -> str:
     """An exemption with all that it is bound to, who answers for it, and why."""
     words = WORDS[language]
-    told = [one.id]
-    told += [words["rules"].format(_listed(one.rules))] if one.rules else []
+    bounds = exemption_bounds(one, language)
+    return f"{one.id} {bounds}, {words['owner'].format(one.owner)}{words[': ']}{one.reason}"
+
+
+def exemption_bounds(one: Exemption, language: str) -> str:
+    """Of which rules it lets be, where, whom and until when."""
+    words = WORDS[language]
+    told = [words["rules"].format(_listed(one.rules))] if one.rules else []
     told += [words["in"].format(_listed(one.projects))] if one.projects else []
     told += [words["people"].format(_listed(one.people))] if one.people else []
     told += [words["tickets"].format(_listed(map(str, one.tickets)))] if one.tickets else []
     told += [words["until"].format(_last_day(one.until))]
-    return f"{' '.join(told)}, {words['owner'].format(one.owner)}{words[': ']}{one.reason}"
+    return " ".join(told)
 
 
 def _last_day(until: datetime) -> str:
