@@ -78,8 +78,14 @@ class BusinessClock:
         """Open microseconds between two moments, each in microseconds since the epoch. 0 when they are reversed."""
         if until <= since:
             return 0
-        first, last = self.positions((since, until))
-        return last - first
+        if since < self._reach[0] or until > self._reach[1]:
+            self._extend(since, until)
+        return self._position(until) - self._position(since)
+
+    def _position(self, at: int) -> int:
+        """What ``positions`` tells, of one moment within the table's reach."""
+        place = bisect_right(self._starts, at) - 1
+        return self._before[place] + min(at, self._ends[place]) - self._starts[place] if place >= 0 else 0
 
     def positions(self, moments: Sequence[int]) -> array[int]:
         """How far the clock has run at each of these moments, in open microseconds since some beginning.

@@ -19,10 +19,6 @@ _LINE = re.compile(
 """Set to, changed from and to, deleted; contract §3.2. Values are escaped, so they hold no tag of their own."""
 
 
-FEW = 2_000
-"""Up to so many tickets are asked for one by one; for more, reading everything is quicker."""
-
-
 class Attribute:
     """One attribute over time, of each ticket whose activities speak of it."""
 
@@ -51,10 +47,7 @@ def attributes(
     names = {label: name for name, each in labels.items() for label in each}
     told = {name: Attribute() for name in labels}
     values: dict[str, str] = {}  # the same few values come over and over
-    wanted = frozenset(tickets)
-    for line in snapshot.lines(frozenset(names), wanted if len(wanted) <= FEW else None):
-        if line.work_package not in wanted:
-            continue
+    for line in snapshot.lines(frozenset(names), tickets):
         for _, markup in line.details:
             label, _, _ = markup.removeprefix("<strong>").partition("</strong>")
             name = names.get(unescape(label))

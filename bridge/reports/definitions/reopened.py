@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from bridge.reports.definitions.attributes import Attribute, attributes
 from bridge.reports.definitions.counting import grouped, largest_first, share, span, tally
@@ -14,11 +14,10 @@ from bridge.reports.values import Column, Figure, Kind, LazyRows, Report, Table
 from bridge.store.schema import microseconds
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(NamedTuple):
     """A move into a resolved status, and whether the ticket came back."""
 
-    index: int
+    place: int
     """Its place in the history."""
     first: bool
     """Whether the ticket had never been resolved before."""
@@ -46,7 +45,7 @@ def reopened(desk: Desk) -> Report:
     told = attributes(
         desk.source.snapshot,
         {"assignee": desk.conventions.labels.assignee, "version": desk.conventions.labels.version},
-        {desk.history.ticket_of(resolution.index) for resolution in found},
+        {desk.history.ticket_of(resolution.place) for resolution in found},
     )
     of_known = desk.language.plural("of {count} resolution", "of {count} resolutions", len(known))
     return desk.report(
@@ -134,14 +133,14 @@ def _told(desk: Desk, attribute: Attribute) -> Callable[[Resolution], str]:
     history = desk.history
 
     def named(resolution: Resolution) -> str:
-        value = attribute.at(history.ticket_of(resolution.index), history.since[resolution.index])
+        value = attribute.at(history.ticket_of(resolution.place), history.since[resolution.place])
         return text("not known") if value is None else value or text("none")
 
     return named
 
 
 def _type(desk: Desk, resolution: Resolution) -> str:
-    return desk.type_of(desk.history.ticket_of(resolution.index))
+    return desk.type_of(desk.history.ticket_of(resolution.place))
 
 
 def _by(
@@ -217,7 +216,7 @@ def _rows(desk: Desk, found: Sequence[Resolution], told: dict[str, Attribute]) -
 
     def row(number: int) -> tuple[object, ...]:
         resolution = found[number]
-        visit = history.visit(resolution.index)
+        visit = history.visit(resolution.place)
         back = history.visit(resolution.back) if resolution.back != NEVER else None
         return (
             visit.decision,

@@ -40,7 +40,8 @@ def service_times(desk: Desk) -> Report:
     held = desk.conventions
     answering = desk.party_name(held.answers)
     paused = ", ".join(sorted(held.paused))
-    middle = [percentile(_known(column, everything), 50) for column in found.business]
+    business = [_known(column, everything) for column in found.business]
+    middle = [percentile(took, 50) for took in business]
     reached = [[n for n, value in enumerate(column) if value != NEVER] for column in found.calendar]
     of_all = desk.language.plural("of {count} ticket", "of {count} tickets", len(found))
     return desk.report(
@@ -69,7 +70,7 @@ def service_times(desk: Desk) -> Report:
             Figure("unresolved", text("Not resolved yet"), Kind.COUNT, _missing(found.calendar[2]), of_all),
         ],
         tables=[
-            _measures(desk, found, reached),
+            _measures(desk, found, reached, business),
             _by(desk, found, "by-type", text("By type"), text("Type"), found.ticket, desk.type_of),
             _by(desk, found, "by-project", text("By project"), text("Project"), found.project, desk.project_name),
             _by_month(desk, found),
@@ -150,7 +151,7 @@ def _first_answer(moved_by: array[int], since: array[int], start: int, stop: int
 
 def _known(column: array[int], rows: Iterable[int]) -> list[int]:
     """What has happened, sorted by how long it took."""
-    return sorted(value for value in map(column.__getitem__, rows) if value != NEVER)
+    return sorted(filter(NEVER.__ne__, map(column.__getitem__, rows)))
 
 
 def _missing(column: array[int]) -> Tally:
@@ -161,12 +162,14 @@ def _names(statuses: frozenset[StatusName]) -> str:
     return ", ".join(sorted(statuses))
 
 
-def _measures(desk: Desk, found: Times, reached: Sequence[Sequence[int]]) -> Table:
+def _measures(
+    desk: Desk, found: Times, reached: Sequence[Sequence[int]], sorted_business: Sequence[Sequence[int]]
+) -> Table:
     text = desk.language.text
     names = (text("First answer"), text("Taken up"), text("Resolved"))
     rows: list[Sequence[Cell]] = []
     for which, name in enumerate(names):
-        business = _known(found.business[which], range(len(found)))
+        business = sorted_business[which]
         calendar = _known(found.calendar[which], range(len(found)))
         rows.append(
             (
