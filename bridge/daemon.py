@@ -60,6 +60,13 @@ def read_heartbeat(path: Path) -> Heartbeat | None:
         return None
 
 
+def write_heartbeat(path: Path, beat: Heartbeat) -> None:
+    """Whole or not at all: whoever reads the file never sees half of it. Raises OSError."""
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(orjson.dumps(asdict(beat)))
+    fresh.replace(path)
+
+
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
@@ -227,10 +234,7 @@ class Daemon:
         self._write()
 
     def _write(self) -> None:
-        """Whole or not at all: whoever reads the file never sees half of it."""
-        fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_bytes(orjson.dumps(asdict(self._beat)))
-            fresh.replace(self._path)
+            write_heartbeat(self._path, self._beat)
         except OSError as error:
             self._log.warning("no heartbeat", path=str(self._path), reason=error.strerror)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -311,6 +311,45 @@ class Settings(Section):
         return tuple(value.get_secret_value() for _, value in values(self) if isinstance(value, SecretStr))
 
 
+def _divides_a_minute(seconds: int) -> int:
+    if 60 % seconds:
+        raise ValueError("must divide a minute, like 1, 5 or 30")
+    return seconds
+
+
+class Fleet(Section):
+    """Many OpenProjects from one installation (``bridge fleet``)."""
+
+    database: SecretStr = Field(
+        description="PostgreSQL of the fleet's own, for its jobs: postgresql://USER:PASSWORD@HOST/NAME."
+    )
+    sites: Path = Field(
+        default=Path("/etc/bridge/sites"),
+        description="Folder with a folder for each OpenProject, named as the site is called, with its .env.",
+    )
+    beat: Annotated[int, AfterValidator(_divides_a_minute)] = Field(
+        default=5,
+        ge=1,
+        le=30,
+        description="Seconds between two looks at which sites are due; their poll intervals are multiples of it. Sites "
+        "of one interval are spread over its beats.",
+    )
+    patience: float = Field(
+        default=20,
+        ge=1,
+        le=130,
+        description="Seconds that a site's answer may take: a dead one must not hold its place long. What a site's own "
+        "settings allow less is less.",
+    )
+
+
+class FleetSettings(Section):
+    """What the operator decides about a fleet as a whole."""
+
+    fleet: Fleet
+    log: Log = Log()
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Settings, and what somebody who debugs them needs to know."""
@@ -327,27 +366,65 @@ def load(env_file: Path | None = None) -> Loaded:
     Later sources win: Docker's secrets, systemd's credentials, the env file (``.env`` unless one is named), the
     environment. In each, ``NAME_FILE`` names a file that holds the value of ``NAME``.
     """
+    settings, origins, warnings = _load(Settings, _everywhere(env_file), _given_state_dir())
+    return Loaded(settings, origins, (*warnings, *_cautions(settings)))
+
+
+def load_site(env_file: Path) -> Settings:
+    """The settings of one OpenProject of a fleet, from this file alone: what is around it would be every site's.
+
+    Raises ConfigError as ``load`` does, and where a path depends on the folder that the program was started in.
+    """
+    if not env_file.is_file():
+        raise ConfigError(f"there is no env file {env_file}")
+    settings, _, _ = _load(Settings, [(str(env_file), DotEnvSettingsSource(_Named, env_file=env_file))], {})
+    for name, value in values(settings):
+        if isinstance(value, Path) and not value.is_absolute():
+            raise ConfigError(f"{_label(name)}: {value} must be a whole path, from / on [from {env_file}]")
+    return settings
+
+
+def load_fleet(env_file: Path | None = None) -> FleetSettings:
+    """Read the settings of the fleet itself, from where ``load`` reads. Raises ConfigError."""
+    return _load(FleetSettings, _everywhere(env_file), {})[0]
+
+
+_Sources = Iterable[tuple[str, EnvSettingsSource]]
+_Root = TypeVar("_Root", bound=Section)
+
+
+def _everywhere(env_file: Path | None) -> _Sources:
     if env_file is not None and not env_file.is_file():
         raise ConfigError(f"there is no env file {env_file}")
-    texts: dict[str, str] = {}
-    origins: dict[str, str] = {}
+    return _sources(env_file or Path(".env"))
+
+
+def _given_state_dir() -> dict[str, tuple[str, str]]:
+    given = os.environ.get("STATE_DIRECTORY")
+    return {"state_dir": (given.split(":")[0], "systemd's STATE_DIRECTORY")} if given else {}
+
+
+def _load(
+    root: type[_Root], sources: _Sources, least: Mapping[str, tuple[str, str]]
+) -> tuple[_Root, dict[str, str], list[str]]:
+    """Settings, origins and warnings; ``least`` are texts with their origins that every source overrides."""
+    texts = {name: text for name, (text, _) in least.items()}
+    origins = {name: origin for name, (_, origin) in least.items()}
     complaints: list[str] = []
     warnings: list[str] = []
-    if given := os.environ.get("STATE_DIRECTORY"):
-        texts["state_dir"], origins["state_dir"] = given.split(":")[0], "systemd's STATE_DIRECTORY"
-    for origin, source in _sources(env_file or Path(".env")):
-        read = _read(source.env_vars, origin)
+    for origin, source in sources:
+        read = _read(source.env_vars, origin, root)
         texts |= {name: value for name, (value, _) in read.values.items()}
         origins |= {name: where for name, (_, where) in read.values.items()}
         complaints += read.complaints
         warnings += read.warnings
     try:
-        settings = Settings.model_validate(_nested(texts))
+        settings = root.model_validate(_nested(texts, root))
     except ValidationError as error:
-        raise ConfigError("\n".join((*complaints, *_complaints(error, origins)))) from None
+        raise ConfigError("\n".join((*complaints, *_complaints(error, origins, root)))) from None
     if complaints:
         raise ConfigError("\n".join(complaints))
-    return Loaded(settings, origins, (*warnings, *_cautions(settings)))
+    return settings, origins, warnings
 
 
 def variable(name: str) -> str:
@@ -400,13 +477,17 @@ class _Read:
     warnings: list[str]
 
 
-def _read(variables: Mapping[str, str | None], origin: str) -> _Read:
+def _read(variables: Mapping[str, str | None], origin: str, root: type[Section]) -> _Read:
     """What one source says. Its names are in lower case."""
-    names = {variable(name).lower(): name for name, _ in fields()}
+    names = {variable(name).lower(): name for name, _ in fields(root)}
+    other = FleetSettings if root is Settings else Settings
+    others = {variable(name).lower() for name, _ in fields(other)} - names.keys()
     read = _Read({}, [], [])
     for key, text in variables.items():
         if not key.startswith(PREFIX.lower()) or not text or key in NOT_SETTINGS:
             continue
+        if key in others or key.removesuffix("_file") in others:
+            continue  # one env file may hold both
         if key in names:
             if f"{key}_file" in variables:
                 read.complaints.append(f"{_label(names[key])}: give it or {key.upper()}_FILE, not both")
@@ -433,9 +514,9 @@ def _unknown(key: str, names: Mapping[str, str], origin: str, read: _Read) -> No
     )
 
 
-def _nested(texts: Mapping[str, str]) -> dict[str, object]:
+def _nested(texts: Mapping[str, str], root: type[Section]) -> dict[str, object]:
     """Dotted names as sections; a section without values is there all the same, so that each missing name is told."""
-    sections: dict[str, dict[str, str]] = {name.split(".")[0]: {} for name, _ in fields() if "." in name}
+    sections: dict[str, dict[str, str]] = {name.split(".")[0]: {} for name, _ in fields(root) if "." in name}
     plain: dict[str, str] = {}
     for name, text in texts.items():
         section, dot, leaf = name.partition(".")
@@ -453,8 +534,8 @@ def _label(name: str) -> str:
     return f"{name} (env {variable(name)})"
 
 
-def _complaints(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
-    leaves = {name for name, _ in fields()}
+def _complaints(error: ValidationError, origins: Mapping[str, str], root: type[Section]) -> Iterator[str]:
+    leaves = {name for name, _ in fields(root)}
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         name = ".".join(str(part) for part in detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")

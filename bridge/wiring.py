@@ -17,6 +17,8 @@ from bridge.errors import ConfigError
 from bridge.settings import OpenProject, Settings
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from requests.adapters import BaseAdapter
 
     from bridge.alerts import Alerts
@@ -51,11 +53,20 @@ def client(
     now: Now = utc_now,
     adapter: BaseAdapter | None = None,
     dry_run: bool = False,
+    patience: float | None = None,
 ) -> Client:
-    """A session to OpenProject that speaks as the service account. Nothing is sent yet."""
+    """A session to OpenProject that speaks as the service account. Nothing is sent yet.
+
+    ``patience`` bounds, in seconds, what the settings let an answer take, and has a GET repeated once at most.
+    """
     from bridge.openproject.client import Client, Timeouts
     from bridge.openproject.credentials import ApiKey, ClientCredentials, Credentials
 
+    timeouts = Timeouts(connect=openproject.connect_timeout, read=openproject.read_timeout)
+    if patience is not None:
+        timeouts = Timeouts(
+            connect=min(timeouts.connect, patience), read=min(timeouts.read, patience), whole=3 * patience, attempts=2
+        )
     credentials: Credentials
     if openproject.api_key is not None:
         credentials = ApiKey(openproject.api_key.get_secret_value())
@@ -67,7 +78,7 @@ def client(
         openproject.url,
         credentials,
         public_url=openproject.public_url,
-        timeouts=Timeouts(connect=openproject.connect_timeout, read=openproject.read_timeout),
+        timeouts=timeouts,
         ca=str(openproject.ca_file) if openproject.ca_file is not None else None,
         proxy=openproject.proxy.get_secret_value() if openproject.proxy is not None else None,
         clock=now,
@@ -134,13 +145,19 @@ def cycle(
     stop: threading.Event | None = None,
     now: Now = utc_now,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    patience: float | None = None,
+    pool: Executor | None = None,
 ) -> Iterator[Cycle]:
-    """Cycles over the OpenProject of the settings, by these rules, into this ledger. Raises ConfigError."""
+    """Cycles over the OpenProject of the settings, by these rules, into this ledger. Raises ConfigError.
+
+    ``patience`` is as for ``client``; ``pool`` as for ``Cycle``.
+    """
     from bridge.engine.cycle import Cycle, Options
     from bridge.openproject.tracker import Tracker
 
     # In observe mode nothing can be written, whatever the engine decides: the session itself refuses it.
-    with client(settings.openproject, stop=stop, now=now, dry_run=settings.mode is not Mode.ENFORCE) as session:
+    dry_run = settings.mode is not Mode.ENFORCE
+    with client(settings.openproject, stop=stop, now=now, dry_run=dry_run, patience=patience) as session:
         made = Cycle(
             Tracker(session),
             ledger,
@@ -155,6 +172,7 @@ def cycle(
             brake=Pause(settings.state_dir),
             requests=lambda: session.usage.requests,
             progress=progress,
+            pool=pool,
         )
         try:
             yield made

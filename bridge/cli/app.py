@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "demo": "rehearsal:demo",
     "simulate": "rehearsal:simulate",
+    "fleet": "fleet:app",
     "web": "web:web",
     "web-user": "web:web_user",
     "report": "report:app",

@@ -149,6 +149,7 @@ class Cycle:
         self._requests = requests
         self._progress = progress
         self._pool = pool or ThreadPoolExecutor(options.connections, thread_name_prefix="read")
+        self._owns_pool = pool is None
         self._server: Server | None = None
         self._probed_at: datetime | None = None
         self._snapshot_at: datetime | None = None
@@ -172,8 +173,9 @@ class Cycle:
         """Actions that a guard held back in the last cycle, and why."""
 
     def close(self) -> None:
-        """Release the threads."""
-        self._pool.shutdown(cancel_futures=True)
+        """Release the threads, unless they are somebody else's."""
+        if self._owns_pool:
+            self._pool.shutdown(cancel_futures=True)
 
     def run(self, *, missed: int = 0, hint: Iterable[WorkPackageId] = ()) -> CycleReport:
         """One cycle. With ``hint``, only those tickets are looked at, and the watermark stays where it is.

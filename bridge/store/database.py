@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ _REFUSED = re.compile(
 Any other refusal (starting up, too many clients) passes."""
 
 _MIGRATIONS = "bridge.store:migrations"
+
+_migrating = threading.Lock()
+"""Alembic keeps the database that it works on in a global: two threads would make each other's tables."""
 
 
 class Damaged(Stop):
@@ -161,8 +165,14 @@ class Database:
         """A new connection in place of a broken one (a PostgreSQL server that was restarted). Takes the lock again."""
         with contextlib.suppress(Exception):  # the broken one may fail in any way, and nothing hangs on it
             self.connection.close()
+        if self._lock_file is None:
+            self._take_lock_file()
         self.connection = self._connect()
         return self.connection
+
+    def rest(self) -> None:
+        """Give connection and lock back until the next use, which takes both again, or finds another writer."""
+        self.close()
 
     def close(self) -> None:
         """Idempotent."""
@@ -281,9 +291,10 @@ def _migrate(connection: Connection, where: str) -> None:
     config.set_main_option("script_location", _MIGRATIONS)
     config.attributes["connection"] = connection
     try:
-        views.drop(connection)
-        command.upgrade(config, "head")
-        views.create(connection)
+        with _migrating:
+            views.drop(connection)
+            command.upgrade(config, "head")
+            views.create(connection)
     except CommandError:
         raise Stop(
             f"{where} was written by a newer bridge: install that version, or restore a backup of this one's"
@@ -306,6 +317,18 @@ def snapshot(url: str) -> Iterator[Connection]:
             with engine.connect() as connection, connection.begin():
                 _check(connection, shown(parsed))
                 yield connection
+        finally:
+            engine.dispose()
+
+
+def answers(url: str) -> None:
+    """That somebody is let into the database. Raises ConfigError or RetryLater where not."""
+    parsed = parse(url)
+    with translated(parsed):
+        engine = _reading_engine(parsed)
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
         finally:
             engine.dispose()
 

@@ -123,6 +123,15 @@ class Ledger:
         """Give the database back. Idempotent."""
         self.writer.database.close()
 
+    def rest(self) -> None:
+        """Give the database back between two uses; another process may write meanwhile. The next use takes it again,
+        or raises Occupied. What was remembered of it is read again then.
+        """
+        self._claimed.clear()
+        self._day = None
+        self.writer.reload()
+        self.writer.database.rest()
+
     def __enter__(self) -> Self:
         return self
 

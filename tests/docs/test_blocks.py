@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from bridge.settings import fields, variable
+from bridge.settings import FleetSettings, Settings, fields, variable
 from bridge.simulator import wall_clock
 from tests.cli.conftest import ROOT, World, world  # noqa: F401 - a fixture
 
@@ -151,7 +151,7 @@ def test_what_is_not_run_here_has_its_reason_and_the_rest_is_most_of_it() -> Non
 
 
 def settings_exist(text: str) -> None:
-    known = {variable(name) for name, _ in fields()}
+    known = {variable(name) for root in (Settings, FleetSettings) for name, _ in fields(root)}
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
             name, equals, _ = line.partition("=")

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from sqlalchemy import make_url, text
 from bridge.domain.model import UserId
 from bridge.errors import ConfigError, RetryLater, Stop
 from bridge.store.audit import verify
-from bridge.store.database import snapshot
+from bridge.store.database import Occupied, snapshot
 from bridge.store.ledger import Ledger
 from tests.store.databases import connected
 from tests.store.lives import T0, Clock
@@ -226,3 +227,26 @@ def test_damage_is_told_apart_from_everything_else(tmp_path: Path) -> None:
     assert "damaged" in {finding.kind for finding in verify(f"sqlite:///{path}").findings}
     path.write_bytes(b"\0" * 100 + whole[100:])
     assert [finding.kind for finding in verify(f"sqlite:///{path}").findings] == ["damaged"]
+
+
+def test_a_ledger_at_rest_lets_another_write_and_goes_on_from_what_that_wrote(url: str) -> None:
+    with opened(url) as one:
+        one.observe_people({UserId(1): "Léa"}, T0)
+        one.rest()
+        with opened(url) as two:
+            two.observe_people({UserId(2): "Max"}, T0)
+            with pytest.raises(Occupied):
+                one.observe_people({UserId(3): "Eva"}, T0)
+        one.observe_people({UserId(3): "Eva"}, T0)
+        with pytest.raises(Occupied):
+            opened(url)
+        assert [one.person_name(UserId(number)) for number in (1, 2, 3)] == ["Léa", "Max", "Eva"]
+    assert verify(url).holds
+
+
+def test_ledgers_that_are_made_at_the_same_moment_each_get_their_own_tables(fresh: Callable[..., str]) -> None:
+    urls = [fresh("sqlite") for _ in range(6)]
+    with ThreadPoolExecutor(len(urls)) as threads:
+        for ledger in threads.map(opened, urls):
+            ledger.close()
+    assert all(verify(url).holds for url in urls)

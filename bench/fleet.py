@@ -1,0 +1,146 @@
+"""Many OpenProjects from one installation: cycles a second of 1, 2 and 4 workers over 200 simulated sites.
+
+Each server lets every request wait as a real one far away would; the workers are processes, and the sites' ledgers
+SQLite files. All sites are due all the time, so what is counted is what a worker can do. Needs Debian's
+postgresql-common. ``python -m bench fleet`` or ``python -m bench.fleet [SITES]``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ruamel.yaml import YAML
+
+from bridge.simulator import Api, Clock, seed, serve, wall_clock
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+ROOT = Path(__file__).parents[1]
+LATENCY = 1.0
+"""Seconds of each answer: so much that not the machine is measured, whose cores servers and workers share."""
+AT_ONCE = 8
+MEASURED = 20.0
+"""Seconds, after every worker has watched nearly every site once: those first cycles cost seven requests, not one."""
+
+
+class Slow:
+    """A server far away, from when ``far`` is set."""
+
+    far = threading.Event()
+
+    def __init__(self, app: Api) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self.far.is_set():
+            time.sleep(LATENCY)
+        return self._app(environ, start_response)
+
+
+class Worker:
+    """A process whose cycles are counted."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "bridge", "fleet", "run", "--workers-concurrency", str(AT_ONCE)]
+        self.popen = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+        self.watched: list[str] = []
+        self.failed = 0
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.popen.stderr is not None
+        for line in self.popen.stderr:
+            told = json.loads(line) if line.startswith("{") else {}
+            if told.get("event") == "cycle":
+                self.watched.append(told["site"])
+            elif told.get("event") == "cycle failed":
+                self.failed += 1
+
+
+def measure(workers: int, environment: dict[str, str], sites: int) -> float:
+    """Cycles a second."""
+    started = [Worker(environment) for _ in range(workers)]
+    try:
+        while len({site for worker in started for site in worker.watched}) < sites or any(
+            len(set(worker.watched)) < sites * 0.9 for worker in started
+        ):
+            time.sleep(0.2)
+        Slow.far.set()
+        time.sleep(2 * LATENCY)
+        before, began = sum(len(worker.watched) for worker in started), time.perf_counter()
+        time.sleep(MEASURED)
+        done, seconds = sum(len(worker.watched) for worker in started) - before, time.perf_counter() - began
+    finally:
+        Slow.far.clear()
+        for worker in started:
+            worker.popen.send_signal(signal.SIGTERM)
+        for worker in started:
+            worker.popen.wait(60)
+    if any(worker.failed for worker in started):
+        raise SystemExit(f"{sum(worker.failed for worker in started)} cycles failed")
+    return done / seconds
+
+
+def main() -> None:
+    if "PGHOST" not in os.environ:
+        if shutil.which("pg_virtualenv") is None:
+            raise SystemExit("pg_virtualenv is missing: apt-get install postgresql postgresql-common")
+        command = ["pg_virtualenv", "-t", sys.executable, "-m", "bench.fleet", *sys.argv[1:]]
+        raise SystemExit(subprocess.run(command, check=False).returncode)
+    sites = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    description = YAML(typ="safe").load((ROOT / "config/demo/instance.yaml").read_text(encoding="utf-8"))
+    user, password, host, port, name = (
+        os.environ[f"PG{part}"] for part in ("USER", "PASSWORD", "HOST", "PORT", "DATABASE")
+    )
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as held:
+        for number in range(sites):
+            instance = seed(description, Clock(wall_clock() - timedelta(days=1)))
+            instance.now = wall_clock
+            serving = held.enter_context(serve(Slow(Api(instance)), threads=1))
+            site = Path(folder) / "sites" / f"site-{number}"
+            site.mkdir(parents=True)
+            (site / "bridge.env").write_text(
+                f"BRIDGE_OPENPROJECT__URL={serving.url}\n"
+                f"BRIDGE_OPENPROJECT__API_KEY={instance.token('bridge')}\n"
+                f"BRIDGE_POLICY={ROOT / 'config/cegape.yaml'}\n"
+                f"BRIDGE_STATE_DIR={folder}/state/{site.name}\n"
+                "BRIDGE_POLL__INTERVAL=1\n"
+            )
+        environment = {
+            "BRIDGE_FLEET__DATABASE": f"postgresql://{user}:{password}@{host}:{port}/{name}",
+            "BRIDGE_FLEET__SITES": f"{folder}/sites",
+            "BRIDGE_FLEET__BEAT": "2",
+            "BRIDGE_LOG__FORMAT": "json",
+        }
+        print(f"{sites} sites, {LATENCY:.0f} s an answer, {AT_ONCE} sites at once in a worker:", flush=True)
+        alone = 0.0
+        for workers in (1, 2, 4):
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            rate = measure(workers, environment, sites)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            alone = alone or rate
+            cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+            print(
+                f"  {workers} workers: {rate:5.2f} cycles/s = {rate / alone:.2f} times one worker; "
+                f"CPU of all, first cycles included: {cpu:.0f} s; the largest: {after.ru_maxrss / 1024:.0f} MiB",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
