@@ -204,17 +204,21 @@ def advice_text(policy: Policy, advice: Advice) -> str:
     """The boxes to untick by role, and what stays for the bridge."""
     lines: list[str] = []
     head = None
+    if advice.untick:
+        lines.append("In OpenProject, under Administration → Work packages → Workflow, choose the role and the type,")
+        lines.append("and untick these moves. Then OpenProject no longer offers them, and less has to be put back.")
     for boxes in advice.untick:
         here = (boxes.party, boxes.type, boxes.enforced)
         if here != head:
             head = here
-            of_type = f", type {boxes.type}" if boxes.type else ""
-            lines.append(f"role {' and '.join(boxes.roles)} ({policy.party(boxes.party).label['en']}){of_type}:")
-            lines.append(
-                "  untick" if boxes.enforced else "  the policy only reports these; untick them to prevent them"
+            of_type = f", type {boxes.type}" if boxes.type else ", every type"
+            why = (
+                "would be put back" if boxes.enforced else "would only be reported (untick them if you like)"
             )
+            label = policy.party(boxes.party).label["en"]
+            lines += ["", f"role {' and '.join(boxes.roles)} ({label}){of_type}: {why}"]
         lines.append(f"    {boxes.origin} → {', '.join(boxes.targets)}")
-    lines.append("what OpenProject's workflow cannot express:")
+    lines += ["", "What no box can prevent, and stays for the bridge:"]
     lines += [f"  {one.rule or 'all rules'}: {one.why}" for one in advice.beyond]
     return "\n".join(lines)
 
@@ -311,7 +315,7 @@ def _grouped(replay: Replay) -> list[tuple[str, list[Difference]]]:
             refused.append(one)
         else:
             allowed.append(one)
-    titles = ("newly refused, or further", "newly allowed, or less far", "newly decided, or not any more")
+    titles = ("judged more strictly now", "judged less strictly now", "decided only now, or no longer")
     return [(title, found) for title, found in zip(titles, (refused, allowed, otherwise), strict=True) if found]
 
 

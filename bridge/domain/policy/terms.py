@@ -36,7 +36,7 @@ WORDS = {
         "people": "pour la personne {}",
         "tickets": "sur la demande {}",
         "owner": "{} en répond",
-        "; ": "\u00a0; ",
+        "; ": "\u202f; ",
         ": ": "\u00a0: ",
     },
 }
