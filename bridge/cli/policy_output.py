@@ -212,9 +212,7 @@ def advice_text(policy: Policy, advice: Advice) -> str:
         if here != head:
             head = here
             of_type = f", type {boxes.type}" if boxes.type else ", every type"
-            why = (
-                "would be put back" if boxes.enforced else "would only be reported (untick them if you like)"
-            )
+            why = "would be put back" if boxes.enforced else "would only be reported (untick them if you like)"
             label = policy.party(boxes.party).label["en"]
             lines += ["", f"role {' and '.join(boxes.roles)} ({label}){of_type}: {why}"]
         lines.append(f"    {boxes.origin} → {', '.join(boxes.targets)}")

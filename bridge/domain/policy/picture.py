@@ -468,8 +468,7 @@ def _rules(page: _Page, rules: Iterable[Rule], numbers: dict[RuleId, int], langu
     page.y += 26
     for rule in rules:
         page.text(64, page.y, str(numbers[rule.id]), 12, INK, "end", bold=True)
-        page.text(76, page.y, f"{rule.sentence[language]}  ({mode_terms(rule, language)})", 12, INK)
-        page.y += 21
+        _paragraph(page, 76, f"{rule.sentence[language]}  ({mode_terms(rule, language)})")
 
 
 def _exemptions(page: _Page, exemptions: Sequence[Exemption], language: str) -> None:
@@ -479,8 +478,14 @@ def _exemptions(page: _Page, exemptions: Sequence[Exemption], language: str) -> 
     page.text(40, page.y, WORDS[language]["exemptions"], 15, INK, bold=True)
     page.y += 26
     for one in exemptions:
-        page.text(64, page.y, exemption_terms(one, language), 12, INK)
-        page.y += 21
+        _paragraph(page, 76, exemption_terms(one, language))
+
+
+def _paragraph(page: _Page, x: float, text: str) -> None:
+    for line in _wrapped(text, int((page.width - x - 40) / 7)):
+        page.text(x, page.y, line, 12, INK)
+        page.y += 17
+    page.y += 4
 
 
 # --- SVG ------------------------------------------------------------------------------------------------------------
@@ -563,7 +568,7 @@ def _upper(label: str) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     lines = [""]
-    for word in text.split():
+    for word in filter(None, text.split(" ")):  # not at spaces that do not break
         if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
