@@ -62,6 +62,23 @@ def hidden(unsure: Sequence[Judged], visited: frozenset[StatusName], scene: Scen
     return found
 
 
+def may_end_illegally(judged: Judged, scene: Scene) -> bool:
+    """Whether some rule may object to the last of the moves that this activity hides, whatever they come to as one.
+
+    A rule that asks where the ticket has been counts too: on a hidden way it may have been opened again.
+    """
+    change, party, policy = judged.change, judged.party, scene.policy
+    target = scene.name(change.target)
+    if target is None or party is None or not policy.reverts(party) or not merged(change, scene):
+        return False
+    where = {"project": scene.project, "type": scene.type}
+    return any(
+        any(policy.broken(party, origin, target, frozenset(), **where, at=change.latest))
+        for origin in policy.statuses
+        if origin != target
+    )
+
+
 def by_the_best_way(verdict: Illegal, move: Move, scene: Scene) -> Verdict:
     """The mildest verdict on the last of several moves that OpenProject merged into this one.
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bridge.domain.merged import BENEFIT, by_the_best_way, could_pass, hidden, hides, merged
+from bridge.domain.merged import BENEFIT, by_the_best_way, could_pass, hidden, hides, may_end_illegally, merged
 from bridge.domain.model import (
     Allowed,
     CommentBy,
@@ -77,6 +77,8 @@ class _Past:
     legal: StatusId | None = None
     lawful: frozenset[StatusId | None] = frozenset()
     """Like legal, but as if every rule were enforced; several where that is in doubt."""
+    perhaps: frozenset[StatusId | None] = frozenset()
+    """Where it was before an activity that may hide an illegal move: going back there may be no violation either."""
     visited: frozenset[StatusName] = frozenset()
     """Where the ticket has legally been since it was last opened."""
     movers: Mapping[StatusName, str] = field(default_factory=dict)
@@ -99,7 +101,12 @@ class _Past:
             visited = frozenset({scene.policy.initial})
         if hides(judged, scene):
             unsure += (judged,)
-        return _Past(legal, _lawful(self.lawful, judged, scene), visited, movers, unsure)
+        lawful, perhaps = _lawful(self.lawful, judged, scene), self.perhaps
+        if may_end_illegally(judged, scene):
+            perhaps |= self.lawful | _passed(judged, scene)
+        elif lawful == {change.target} and judged.verdict != Allowed(TAKEN_BACK):
+            perhaps = frozenset()
+        return _Past(legal, lawful, perhaps, visited, movers, unsure)
 
 
 def _lawful(lawful: frozenset[StatusId | None], judged: Judged, scene: Scene) -> frozenset[StatusId | None]:
@@ -111,10 +118,18 @@ def _lawful(lawful: frozenset[StatusId | None], judged: Judged, scene: Scene) ->
         lawful = frozenset({scene.ids[scene.policy.initial]})
     if not _breaks(judged, scene):
         return (lawful if _in_doubt(judged) else frozenset()) | {change.target}
-    if judged.party is not None and merged(change, scene):
-        passed = could_pass(judged.party, scene.name(change.origin), judged.visited, scene, change.latest)
-        lawful |= {scene.ids[name] for name in passed} - {change.origin, change.target}
+    if merged(change, scene):
+        lawful |= _passed(judged, scene)
     return lawful
+
+
+def _passed(judged: Judged, scene: Scene) -> frozenset[StatusId]:
+    """Where the ticket may legally have been in between the ends that this change shows."""
+    if judged.party is None:
+        return frozenset()
+    change = judged.change
+    passed = could_pass(judged.party, scene.name(change.origin), judged.visited, scene, change.latest)
+    return frozenset(scene.ids[name] for name in passed) - {change.origin, change.target}
 
 
 def _opens(origin: StatusId | None, target: StatusId | None, scene: Scene) -> bool:
@@ -196,7 +211,11 @@ class _Judging:
         reverted = scene.policy.reverts(move.party)
         if move.origin is not None and change.target in past.lawful | {past.legal}:
             return Allowed(TAKEN_BACK)
-        if move.origin is not None and reverted and None in past.lawful | {past.legal}:
+        if (
+            move.origin is not None
+            and reverted
+            and (None in past.lawful | {past.legal} or change.target in past.perhaps)
+        ):
             return Undecided("the ticket may legally have been there before: not all its moves can be told")
         if merged(change, scene):
             verdict = by_the_best_way(verdict, move, scene)

@@ -413,8 +413,51 @@ def test_a_move_that_nobody_could_judge_may_be_taken_back_like_an_illegal_one(un
 def test_a_move_with_the_benefit_of_the_doubt_may_be_taken_back_too() -> None:
     born = History(AGENT, EN_ATTENTE, maybe_merged=True).then(AGENT, NOUVEAU)
     assert outcomes(born.course()) == ["allowed", "allowed"]
-    certain = History(AGENT).then(AGENT, EN_ATTENTE, maybe_merged=True).then(AGENT, NOUVEAU)
+    certain = History(AGENT).then(AGENT, EN_ATTENTE).then(AGENT, NOUVEAU)
     assert outcomes(certain.course())[-1] == "NOUVEAU-JAMAIS-A-LA-MAIN"
+
+
+def test_what_a_merged_activity_may_have_hidden_may_be_taken_back_too() -> None:
+    """Set to RESOLU without a test and from there, though closed, to EN ATTENTE, all in one activity; then undone."""
+
+    def waiting(**more: object) -> History:
+        return History(AGENT).then(SUPPORT, EN_COURS).then(AGENT, EN_ATTENTE, **more)
+
+    for by in (AGENT, OTHER_AGENT):
+        course = waiting(maybe_merged=True).then(by, EN_COURS).course()
+        assert (outcomes(course)[-1], course.legal, course.revert) == ("undecided", EN_COURS, None)
+        again = waiting(maybe_merged=True).then(by, NOUVEAU).then(OWN, EN_ATTENTE).then(by, EN_COURS).course()
+        assert outcomes(again)[-3:] == ["NOUVEAU-JAMAIS-A-LA-MAIN", "allowed", "EN-COURS-PAR-CEGAPE"]
+    assert put_back_to(waiting().then(AGENT, EN_COURS).course()) == EN_ATTENTE
+    assert put_back_to(waiting(maybe_merged=True).then(AGENT, NOUVEAU).course()) == EN_ATTENTE
+    settled = waiting(maybe_merged=True).then(SUPPORT, EN_TEST).then(AGENT, EN_COURS)
+    assert put_back_to(settled.course()) == EN_TEST
+
+
+def test_where_no_rule_could_object_to_what_an_activity_hides_nothing_is_excused() -> None:
+    doing_by_staff = rule("doing-by-staff", OnlyBy(frozenset({STAFF})), into=DOING)
+    history = History(AGENT).then(SUPPORT, DOING).then(AGENT, HOLD, maybe_merged=True).then(AGENT, DOING)
+    assert put_back_to(history.course(scene(small(doing_by_staff)))) == HOLD
+    held_by_whom = rule("hold-before-testing", OnlyInto(names(NEW, DOING, HOLD)), origin=names(TESTING))
+    assert put_back_to(history.course(scene(small(doing_by_staff, held_by_whom)))) == HOLD
+    not_from_testing = rule("not-from-testing", OnlyInto(names(NEW, DOING)), origin=names(TESTING))
+    assert outcomes(history.course(scene(small(doing_by_staff, not_from_testing))))[-1] == "undecided"
+
+
+def test_an_illegal_move_that_was_seen_before_it_was_merged_away_excuses_nothing() -> None:
+    history = History(AGENT).then(AGENT, EN_ATTENTE).then(AGENT, EN_COURS).then(AGENT, EN_ATTENTE, maybe_merged=True)
+    assert put_back_to(history.then(OTHER_AGENT, EN_COURS).course()) == EN_ATTENTE
+
+
+def test_what_may_be_hidden_stays_so_while_later_moves_are_taken_back() -> None:
+    by_staff = (
+        rule("by-staff", OnlyBy(frozenset({STAFF})), into=DOING),
+        rule("tests", OnlyBy(frozenset({STAFF})), into=TESTING),
+    )
+    not_from_testing = rule("not-from-testing", OnlyInto(names(NEW, DOING)), origin=names(TESTING))
+    held = History(AGENT).then(SUPPORT, DOING).then(AGENT, HOLD, maybe_merged=True)
+    course = held.then(AGENT, TESTING).then(AGENT, HOLD).then(AGENT, DOING)
+    assert outcomes(course.course(scene(small(*by_staff, not_from_testing))))[-2:] == ["allowed", "undecided"]
 
 
 def test_a_merged_move_may_be_taken_back_to_wherever_it_may_legally_have_led_on_its_way() -> None:

@@ -241,6 +241,8 @@ class Oracle:
             return "a new ticket was saved again"
         if not follow([one for one, _ in shown], since).must_go_back:
             return "aggregation left a legal move"
+        if deed.target in self._perhaps(ticket, shown, since):
+            return "it may take back a move that an activity hides"
         been: set[str] = set()
         for earlier in self.deeds(ticket.id)[:-1]:
             been |= {earlier.target} if earlier.origin is not None else {earlier.target, INITIAL}
@@ -248,6 +250,21 @@ class Oracle:
             if unjudged and deed.target in been:
                 return "it may take back a move that cannot be judged"
         return None
+
+    def _perhaps(
+        self, ticket: Ticket, shown: Sequence[tuple[Deed, bool]], since: Mapping[int, datetime]
+    ) -> frozenset[str]:
+        """Where the ticket had been before activities of clients that may hide a move which no rule would let pass."""
+        perhaps: frozenset[str] = frozenset()
+        before = Course()
+        for number, (one, hides) in enumerate(shown[:-1]):
+            course = follow([deed for deed, _ in shown[: number + 1]], since)
+            if hides and one.party == CLIENT and not one.own:
+                perhaps |= {earlier.target for earlier in self.deeds(ticket.id) if earlier.at <= one.at} | {INITIAL}
+            elif course.lawful == one.target != before.lawful:
+                perhaps = frozenset()
+            before = course
+        return perhaps
 
     def _unsure_of(self, ticket: Ticket, deed: Deed) -> str | None:
         """Why the bridge cannot be sure who made this move, in which role, or that it was one."""

@@ -951,7 +951,9 @@ class World:
         actions = self._rows(
             "SELECT seq, state, detail FROM action WHERE work_package = ? AND activity = ?", ticket.id, deed.activity
         )
-        found += [f"{state}: {detail}" for _, state, detail in actions if detail]
+        found += [
+            f"{state}: {detail or 'in the next cycle'}" for _, state, detail in actions if detail or state == "intended"
+        ]
         for (payload,) in self._rows("SELECT payload FROM entry WHERE kind = 'hold' AND work_package = ?", ticket.id):
             held = json.loads(payload)
             found += [f"held: {held['reason']}" for seq, _, _ in actions if seq == held["action"]]
