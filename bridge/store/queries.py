@@ -723,11 +723,11 @@ class Snapshot:
         query = select(func.count()).where(t.current, t.kind == Kind.GAP.value)
         return self._connection.scalar(query) or 0
 
-    def check_tail(self) -> Tail:
-        """The chain from the last checkpoint on, over ``TAIL`` entries at most. ``audit.verify`` checks everything."""
+    def check_tail(self, most: int = TAIL) -> Tail:
+        """The chain from the last checkpoint on, over ``most`` entries at most. ``audit.verify`` checks everything."""
         size = self.size()
         covered = self._connection.scalar(select(func.max(schema.checkpoint.c.size))) or 0
-        start = max(covered, size - TAIL)
+        start = max(covered, size - most)
         entry = schema.entry.c
         chain = START if start == 0 else self._connection.scalar(select(entry.chain).where(entry.seq == start))
         checked, first_bad = 0, None

@@ -36,6 +36,9 @@ PERIODS = ("today", "yesterday", "this-week", "last-week", "this-month", "last-m
 OFFERED = ("html", "xlsx", "csv", "json")
 """Forms in which a report can be downloaded."""
 
+CHECKED = 8_000
+"""Entries since the newest checkpoint that the integrity page checks when asked: a page's time, and hours of work."""
+
 HISTORY = (EntryKind.PAUSE, EntryKind.RESUME, EntryKind.BREAKER, EntryKind.POLICY, EntryKind.MISSED, EntryKind.CLOCK)
 """What the integrity page tells of the bridge's own life."""
 
@@ -257,6 +260,7 @@ def _policy(pages: Blueprint, reader: Reader) -> None:
             snapshot = made.source.snapshot
             return render_template(
                 "integrity.html",
+                tail=snapshot.check_tail(CHECKED) if request.args.get("check") else None,
                 view=snapshot.overview(),
                 checkpoints=snapshot.checkpoints()[: -PER_PAGE - 1 : -1],
                 history=snapshot.events(HISTORY)[: -PER_PAGE - 1 : -1],

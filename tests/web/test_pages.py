@@ -5,12 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from bridge.domain.policy import load
 from bridge.reports.catalog import REPORTS
+from bridge.store.checkpoint import SigningKey
 from bridge.store.ledger import Ledger
 from bridge.store.queries import Queries
 from bridge.store.schema import EntryKind
+from bridge.store.seal import seal
 from bridge.web.app import create_app
 from tests.web.conftest import Filled, Visit, Visitor
 from tests.web.world import NAME, READABLE, ROOT, desk
@@ -209,3 +212,34 @@ def test_an_empty_ledger_shows_every_page(tmp_path: Path, visit: Visit) -> None:
         for address in (*PAGES, *READABLE):
             expected = 404 if address in ("/tickets/3", "/people/61") else 200
             assert made.get(address).status_code == expected, address
+
+
+# --- The record itself ----------------------------------------------------------------------------------------------
+
+
+def test_the_newest_entries_are_checked_when_somebody_asks(visitor: Visitor) -> None:
+    assert "follow one from the other" not in visitor.get("/integrity").text
+    page = visitor.get("/integrity?check=newest").text
+    assert f"Entries 1 to {_size(visitor):,} follow one from the other" in page
+    assert "bridge audit verify" in page
+
+
+def test_the_first_entry_that_was_altered_is_named(visitor: Visitor) -> None:
+    altered, ledger = _size(visitor) - 3, visitor.desk.ledger
+    assert ledger is not None
+    with ledger.batch():  # what nobody may do
+        ledger.writer.connection.execute(text(f"UPDATE entry SET at = at + 1 WHERE seq = {altered}"))
+    page = visitor.get("/integrity?check=newest").text
+    assert f"Entry {altered:,} does not follow from the one before it" in page
+    assert "follow one from the other" not in page
+
+
+def test_a_checkpoint_that_covers_everything_leaves_nothing_to_check(visitor: Visitor, tmp_path: Path) -> None:
+    assert visitor.desk.ledger is not None
+    seal(visitor.desk.ledger, SigningKey.create(tmp_path / "key.pem"))
+    assert "The newest checkpoint covers every entry" in visitor.get("/integrity?check=newest").text
+
+
+def _size(visitor: Visitor) -> int:
+    with Queries(f"sqlite:///{visitor.desk.folder}/bridge.db") as queries, queries.snapshot() as snapshot:
+        return snapshot.size()
