@@ -30,6 +30,7 @@ PAGES = (
     "/policy",
     "/reports",
     "/integrity",
+    "/integrity?check=newest",
 )
 LIMIT = 100
 """Milliseconds."""
