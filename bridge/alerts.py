@@ -29,7 +29,7 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What a person should look at. ``matter`` is one of breaker, given_up, permission_lost and stopped."""
+    """What a person should look at. ``matter`` is one of breaker, given_up, permission_lost, checkpoint and stopped."""
 
     matter: str
     text: str
@@ -57,18 +57,20 @@ class Alerts:
         if whole:
             self._try("the ping", self._ping)
 
-    def tell(self, alert: Alert) -> None:
-        """By every channel; one that fails does not keep the others from it."""
-        for channel in self._channels:
-            self._try("an alert", lambda channel=channel: channel(alert))  # type: ignore[misc]
+    def tell(self, alert: Alert) -> bool:
+        """By every channel; one that fails does not keep the others from it. Whether all of them took it."""
+        taken = [self._try("an alert", lambda channel=channel: channel(alert)) for channel in self._channels]  # type: ignore[misc]
+        return all(taken)
 
-    def _try(self, what: str, send: Callable[[], None]) -> None:
+    def _try(self, what: str, send: Callable[[], None]) -> bool:
         try:
             send()
         except (OSError, smtplib.SMTPException, ValueError) as error:
             # The reason without the address: webhooks and pings carry their secret in it.
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
             self._log.warning("not delivered", what=what, reason=str(reason))
+            return False
+        return True
 
 
 def matters(report: CycleReport) -> frozenset[Alert]:

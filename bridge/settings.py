@@ -214,6 +214,19 @@ class Audit(Section):
     interval: float = Field(
         default=3600, ge=60, le=86400, description="Seconds between two signed checkpoints, also when nothing happened."
     )
+    post_to: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of a ticket that gets the last checkpoint as a comment, in enforce mode.",
+    )
+    mail_to: str = Field(
+        default="",
+        pattern=r"^[^\r\n]*$",
+        description="Who gets the last checkpoint by mail, separated by commas; by alerts.mail_server.",
+    )
+    publish_interval: float = Field(
+        default=86400, ge=3600, description="Seconds between two checkpoints that are posted or mailed."
+    )
 
 
 def _web_address(secret: SecretStr) -> SecretStr:
@@ -297,6 +310,12 @@ class Settings(Section):
     alerts: Alerts = Alerts()
     audit: Audit = Audit()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _mail_needs_its_server(self) -> Settings:
+        if self.audit.mail_to and self.alerts.mail_server is None:
+            raise ValueError("audit.mail_to needs alerts.mail_server, mail_from and mail_to")
+        return self
 
     @property
     def store_url(self) -> str:

@@ -129,11 +129,43 @@ def sealing(settings: Settings, ledger: Ledger) -> Callable[[], None]:
     key = SigningKey.load_or_create(signing_key(settings))
     interval = timedelta(seconds=settings.audit.interval)
 
+    send = _mailing_checkpoints(settings, ledger)
+
     def seal_when_due() -> None:
         if is_due(ledger, interval):
             seal(ledger, key, last_checkpoint(settings))
+            send()
 
     return seal_when_due
+
+
+_LETTER = """\
+Point de contrôle du registre. Gardez ce texte signé : tout registre présenté plus tard doit le prolonger.
+Checkpoint of the record. Keep this signed text: a record that is shown later must continue it.
+
+{note}"""
+
+
+def _mailing_checkpoints(settings: Settings, ledger: Ledger) -> Callable[[], None]:
+    """Mails the last checkpoint to whom the settings name. One that does not get out is tried again."""
+    from bridge.alerts import Alert, Alerts, mail
+    from bridge.store.schema import EntryKind
+    from bridge.store.seal import unpublished
+
+    given, to = settings.alerts, settings.audit.mail_to
+    if not to or given.mail_server is None:
+        return lambda: None
+    source = settings.openproject.public_url or settings.openproject.url
+    letter = mail(given.mail_server.get_secret_value(), given.mail_from, to, source, ledger.writer.at)
+    post = Alerts([letter])
+    every = timedelta(seconds=settings.audit.publish_interval)
+
+    def send_when_due() -> None:
+        due = unpublished(ledger, "mail", every)
+        if due is not None and post.tell(Alert("checkpoint", _LETTER.format(note=due[1]))):
+            ledger.record(EntryKind.PUBLICATION, {"size": due[0], "to": "mail"}, ledger.writer.at())
+
+    return send_when_due
 
 
 @contextmanager
@@ -167,6 +199,8 @@ def cycle(
                 overlap=timedelta(seconds=settings.poll.overlap),
                 snapshot_every=timedelta(seconds=settings.poll.snapshot_interval),
                 control_ticket=WorkPackageId(settings.control_ticket) if settings.control_ticket is not None else None,
+                checkpoint_ticket=WorkPackageId(settings.audit.post_to) if settings.audit.post_to is not None else None,
+                checkpoint_every=timedelta(seconds=settings.audit.publish_interval),
             ),
             clock=now,
             brake=Pause(settings.state_dir),

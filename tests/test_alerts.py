@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +21,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from structlog.testing import capture_logs
 
+from bridge import wiring
 from bridge.alerts import Alert, Alerts, mail, matters, ping, webhook
 from bridge.domain.model import WorkPackageId
 from bridge.engine.act import Acted, Result
@@ -28,6 +29,7 @@ from bridge.engine.cycle import CycleReport
 from bridge.errors import ConfigError
 from bridge.settings import load
 from bridge.simulator import wall_clock
+from bridge.store import checkpoint
 from bridge.store.ledger import StoredAction
 from tests.cli.conftest import ROOT, World, world  # noqa: F401 - a fixture
 
@@ -164,6 +166,46 @@ def test_a_mail_says_what_and_where_and_wants_no_automatic_answer() -> None:
     payload = got.get_payload(decode=True)
     assert isinstance(payload, bytes)
     assert payload.decode().strip() == "Ticket 7, décision 2026-11-24-0001"
+
+
+def test_the_last_checkpoint_is_mailed_once_a_day_and_again_where_it_did_not_get_out(
+    world: World,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    box, now = Box(), NOON
+    monkeypatch.setenv("BRIDGE_AUDIT__MAIL_TO", "client@example.org")
+    monkeypatch.setenv("BRIDGE_ALERTS__MAIL_FROM", "bridge@example.org")
+    monkeypatch.setenv("BRIDGE_ALERTS__MAIL_TO", "admin@example.org")
+    with mail_server(box) as server:
+        monkeypatch.setenv("BRIDGE_ALERTS__MAIL_SERVER", server)
+        settings = load().settings
+        monkeypatch.setenv("BRIDGE_ALERTS__MAIL_SERVER", "smtp://127.0.0.1:9")
+        down = load().settings
+        with wiring.ledger(settings, now=lambda: now) as ledger, capture_logs() as logs:
+            wiring.sealing(down, ledger)()
+            assert [line["event"] for line in logs] == ["not delivered"]
+            send = wiring.sealing(settings, ledger)
+            for _ in range(26):
+                now += timedelta(hours=1)
+                send()
+    first, second = box.mails
+    assert (first["To"], first["Subject"][:19]) == ("client@example.org", "[bridge] checkpoint")
+    sizes = []
+    for got in (first, second):
+        payload = got.get_payload(decode=True)
+        assert isinstance(payload, bytes)
+        _, _, note = payload.decode().replace("\r\n", "\n").partition("\n\n")
+        sizes.append(checkpoint.read(note.strip() + "\n").size)
+    assert sizes[0] < sizes[1]
+
+
+def test_mail_without_a_server_is_a_mistake_in_the_settings(
+    world: World,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BRIDGE_AUDIT__MAIL_TO", "client@example.org")
+    with pytest.raises(ConfigError, match=r"audit\.mail_to needs alerts\.mail_server"):
+        load()
 
 
 def test_no_password_goes_over_a_connection_that_cannot_be_encrypted() -> None:

@@ -96,7 +96,7 @@ def verify(
     from bridge.store import timestamp as stamps
 
     url = url_of(context, store)
-    notes = [_text(path) for path in checkpoint or ()]
+    notes = [_note(path) for path in checkpoint or ()]
     if store is None and not checkpoint and (kept := last_seen(context)).exists():
         notes.append(_text(kept))
     keys = [_public(each) for each in key or ()]
@@ -190,6 +190,11 @@ def _text(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
+
+
+def _note(path: Path) -> str:
+    """A signed note, whatever empty lines a mail or a comment has put around it."""
+    return _text(path).strip() + "\n"
 
 
 def _public(text: str) -> VerifyKey:

@@ -23,10 +23,11 @@ from bridge.domain.model import (
     StatusChange,
     Ticket,
     Undecided,
+    WorkPackageId,
 )
 from bridge.domain.plan import Course
 from bridge.domain.policy.rules import Reminder
-from bridge.engine.explanation import Explanation, marker, render
+from bridge.engine.explanation import Explanation, marker, render, render_checkpoint
 from bridge.engine.judge import Judge, Place, Ruling
 from bridge.engine.poll import Read
 from bridge.openproject.tracker import ActivityReading, Conflict, Missing, Refused, Tracker, Written
@@ -149,13 +150,25 @@ class Gate:
         if isinstance(ticket, Missing) or isinstance(activities, Missing) or ticket.status != standing.status:
             return False
         sign = marker(f"{reminder.id}:{standing.decision}")
+        language = self._judge.policy.language(self._judge.identifiers.get(standing.project, ""))
+        return self._comment(standing.work_package, activities, sign, f"{reminder.sentence[language]}\n\n{sign}")
+
+    def post_checkpoint(self, work_package: WorkPackageId, size: int, note: str) -> bool:
+        """Give a signed note to whoever reads this ticket. True when it is there, or was before."""
+        activities = self._tracker.activities(work_package)
+        if isinstance(activities, Missing) or self._mode is not Mode.ENFORCE:
+            return False
+        text = render_checkpoint(self._judge.policy.language(""), size, self._judge.now, note)
+        return self._comment(work_package, activities, marker(f"checkpoint-{size}"), text)
+
+    def _comment(
+        self, work_package: WorkPackageId, activities: Iterable[ActivityReading], sign: str, text: str
+    ) -> bool:
         if self._is_signed(activities, sign):
             return True
         if self._paused():
             return False
-        language = self._judge.policy.language(self._judge.identifiers.get(standing.project, ""))
-        answer = self._tracker.comment(standing.work_package, f"{reminder.sentence[language]}\n\n{sign}")
-        return not isinstance(answer, Refused | Missing)
+        return not isinstance(self._tracker.comment(work_package, text), Refused | Missing)
 
     def _is_signed(self, activities: Iterable[ActivityReading], sign: str) -> bool:
         own = self._judge.server.user

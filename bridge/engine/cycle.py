@@ -6,6 +6,7 @@ watermark moves only after the last of them. Whatever was cut off is listed agai
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from bridge.errors import BridgeError, SkipItem
 from bridge.openproject.tracker import Missing, Server, Tracker
 from bridge.store.ledger import KnownTicket, Ledger, Standing
 from bridge.store.schema import EntryKind
+from bridge.store.seal import unpublished
 
 UNCERTAIN_CLOCK = timedelta(seconds=90)
 """How far the server's clock may be from ours where it sends no ``Date``."""
@@ -58,6 +60,10 @@ class Options:
     """More only queue at the server (contract A.1)."""
     control_ticket: WorkPackageId | None = None
     """A ticket in OpenProject that stops all reverts while it is closed, or cannot be read."""
+    checkpoint_ticket: WorkPackageId | None = None
+    """A ticket in OpenProject that gets the last checkpoint of the record as a comment."""
+    checkpoint_every: timedelta = timedelta(days=1)
+    """How often it gets one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +220,7 @@ class Cycle:
         tripped, acted = self._act(gate, rulings)
         if known is not None:
             self._remind(gate, judge)
+            self._post_checkpoint(gate)
         if not hint:
             self._ledger.observe([], at=judge.now, watermark=found.server_time)
             if known is not None:
@@ -479,6 +486,19 @@ class Cycle:
             return gate.remind(standing, reminder)
         except SkipItem:
             return False
+
+    def _post_checkpoint(self, gate: Gate) -> None:
+        """The record's last checkpoint, to where the other party reads it; looked for with each snapshot."""
+        ticket = self._options.checkpoint_ticket
+        if ticket is None or self._options.mode is not Mode.ENFORCE:
+            return
+        to = f"ticket {ticket}"
+        due = unpublished(self._ledger, to, self._options.checkpoint_every)
+        if due is None:
+            return
+        with contextlib.suppress(SkipItem):
+            if gate.post_checkpoint(ticket, *due):
+                self._ledger.record(EntryKind.PUBLICATION, {"size": due[0], "to": to}, self._clock(), ticket)
 
     def _paused(self) -> str | None:
         """The brake, and the control ticket, which is asked for once a cycle and only when there is something to do."""

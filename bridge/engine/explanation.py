@@ -1,10 +1,10 @@
-"""The comment that tells a person why their move was put back, and the invisible marker to find it by."""
+"""What the bridge writes into tickets, in the language of their readers, and the invisible marker to find it by."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -46,14 +46,7 @@ def marker(what: str) -> str:
 
 def render(explanation: Explanation) -> str:
     """The comment as Markdown, with its marker at the end."""
-    language = explanation.language if explanation.language in _QUOTES else "en"
-    environment = Environment(
-        loader=PackageLoader("bridge.engine"),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - Markdown, not HTML; OpenProject sanitises what it renders
-        keep_trailing_newline=False,
-    )
-    environment.filters["quoted"] = _QUOTES[language].format
+    language, environment = _environment(explanation.language)
     text = environment.get_template(f"explanation.{language}.md").render(
         person=_plain(explanation.person),
         created=explanation.created,
@@ -69,6 +62,27 @@ def render(explanation: Explanation) -> str:
         **_where_and_when(explanation.exception, language),
     )
     return f"{text.strip()}\n\n{marker(explanation.decision)}"
+
+
+def render_checkpoint(language: str, size: int, at: datetime, note: str) -> str:
+    """A signed note as a comment, for whoever may one day doubt the record; with its marker."""
+    language, environment = _environment(language)
+    template = environment.get_template(f"checkpoint.{language}.md")
+    text = template.render(size=size, day=f"{at:{_DAYS[language]}}", time=f"{at:%H:%M}", note=note.strip())
+    return f"{text.strip()}\n\n{marker(f'checkpoint-{size}')}"
+
+
+def _environment(language: str) -> tuple[str, Environment]:
+    """The templates' language, which is English where the wanted one is not there, and its environment."""
+    language = language if language in _QUOTES else "en"
+    environment = Environment(
+        loader=PackageLoader("bridge.engine"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - Markdown, not HTML; OpenProject sanitises what it renders
+        keep_trailing_newline=False,
+    )
+    environment.filters["quoted"] = _QUOTES[language].format
+    return language, environment
 
 
 def _where_and_when(exception: ModeFor | None, language: str) -> dict[str, object]:

@@ -33,6 +33,7 @@ def name(event: Event, language: Language) -> str:
         EntryKind.ACKNOWLEDGEMENT: text("acknowledged"),
         EntryKind.CLOCK: text("clock set back"),
         EntryKind.BEAT: text("checkpoint"),
+        EntryKind.PUBLICATION: text("checkpoint given out"),
         EntryKind.KEY: text("signing key"),
         EntryKind.ROLES_READ: text("memberships read"),
         EntryKind.RETENTION: text("old entries removed"),

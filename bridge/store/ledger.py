@@ -554,6 +554,15 @@ class Ledger:
         rows = self.writer.read(_told(kind).where(fact.c.seq == last))
         return orjson.loads(rows[0][1]) if rows else None
 
+    def last_publication(self, to: str) -> datetime | None:
+        """When a checkpoint was last given there; None when never."""
+        event = schema.event.c
+        query = _told(EntryKind.PUBLICATION).where(
+            fact.c.seq.in_(select(event.seq).where(event.kind == EntryKind.PUBLICATION.value))
+        )
+        told = (orjson.loads(payload) for _, payload in self.writer.read(query))
+        return max((parse_iso(one["at"]) for one in told if one["to"] == to), default=None)
+
     # --- Inside ---
 
     def _count(self, key: str, more: int) -> None:

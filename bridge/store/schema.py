@@ -110,6 +110,8 @@ class EntryKind(StrEnum):
     EXPORT = "export"
     LOGIN = "login"
     RESTORE = "restore"
+    PUBLICATION = "publication"
+    """A checkpoint was given to somebody else: ``size`` says which, ``to`` where."""
     ACKNOWLEDGEMENT = "acknowledgement"
     """Somebody has seen what needed a person; ``matter`` says which."""
 

@@ -59,6 +59,17 @@ def is_due(ledger: Ledger, interval: timedelta) -> bool:
         return last is None or ledger.writer.at() - last >= interval
 
 
+def unpublished(ledger: Ledger, to: str, interval: timedelta) -> tuple[int, str] | None:
+    """Size and note of the last checkpoint, where it is time to give one to ``to`` again; None where it is not."""
+    with ledger.batch():
+        given = ledger.last_publication(to)
+        column = schema.checkpoint.c
+        rows = ledger.writer.read(select(column.size, column.note).order_by(column.size.desc()).limit(1))
+        if not rows or (given is not None and ledger.writer.at() - given < interval):
+            return None
+        return rows[0][0], rows[0][1]
+
+
 def keep(path: Path, note: str) -> None:
     """Put a note into its file, whole or not at all. Raises ConfigError where that cannot be done."""
     fresh = path.with_name(f"{path.name}.new")

@@ -474,7 +474,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         keys = [key if "+" in key else text_of(key) for key in options.key]
-        note = None if options.checkpoint is None else text_of(options.checkpoint)
+        note = None if options.checkpoint is None else text_of(options.checkpoint).strip() + "\n"
         verdict = verify(options.bundle, keys, note, options.show)
     except Failed as error:
         verdict = {"holds": False, "reason": str(error)}

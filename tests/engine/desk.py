@@ -62,6 +62,7 @@ class Desk:
         mode: Mode = Mode.ENFORCE,
         rules: Policy | None = None,
         control_ticket: int | None = None,
+        checkpoint_ticket: int | None = None,
         begin: datetime = START,
     ) -> None:
         self.clock = Clock(begin)
@@ -77,6 +78,7 @@ class Desk:
         self.mode = mode
         self.rules = rules or policy()
         self.control_ticket = control_ticket
+        self.checkpoint_ticket = checkpoint_ticket
         self._running: tuple[Client, Ledger, Cycle] | None = None
 
     @property
@@ -108,7 +110,12 @@ class Desk:
             Tracker(session),
             ledger,
             self.rules,
-            Options(mode=self.mode, connections=1, control_ticket=control),
+            Options(
+                mode=self.mode,
+                connections=1,
+                control_ticket=control,
+                checkpoint_ticket=WorkPackageId(self.checkpoint_ticket) if self.checkpoint_ticket else None,
+            ),
             clock=self._now,
             brake=self.brake,
             requests=lambda: session.usage.requests,
