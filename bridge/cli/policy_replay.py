@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -63,12 +61,12 @@ def replay(snapshot: Snapshot, policy: Policy, against: Policy | None, now: date
 
     Raises ConfigError when a policy names statuses that the ledger has never seen.
     """
+    from bridge.store.database import uncollected
+
     spells = snapshot.role_spells()
     courts = [_court(snapshot, one, spells, now) for one in (policy, against) if one is not None]
-    with _uncollected():
-        return _replayed(
-            snapshot, courts
-        )  # a function of its own, so that the rows are gone before the collector comes
+    with uncollected():
+        return _replayed(snapshot, courts)  # a function of its own: the rows are gone before the collector comes
 
 
 def _replayed(snapshot: Snapshot, courts: Sequence[Court]) -> Replay:
@@ -88,18 +86,6 @@ def _replayed(snapshot: Snapshot, courts: Sequence[Court]) -> Replay:
         {int(person): name for person, name in snapshot.people().items()},
         {int(status): row.name for status, row in snapshot.statuses().items()},
     )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Nothing here makes cycles, and the collector would look at 300,000 rows again and again: half of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _counted(said: Sequence[Sequence[Said]]) -> dict[str, int]:

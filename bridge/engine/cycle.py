@@ -33,6 +33,7 @@ from bridge.engine.act import Acted, Gate, Result
 from bridge.engine.judge import PRESENT, Judge, Place, Ruling
 from bridge.errors import BridgeError, SkipItem
 from bridge.openproject.tracker import Missing, Server, Tracker
+from bridge.store.database import uncollected
 from bridge.store.ledger import KnownTicket, Ledger, Standing
 from bridge.store.schema import EntryKind
 from bridge.store.seal import unpublished
@@ -194,8 +195,10 @@ class Cycle:
         if self._options.mode is not Mode.ENFORCE:
             self._stand_down()
         server = self._know_server()
-        known = self._ledger.known() if self._snapshot_is_due() and not hint else None
-        found = self._find(known, hint)
+        snapshot_is_due = self._snapshot_is_due() and not hint
+        with uncollected() if snapshot_is_due else contextlib.nullcontext():
+            known = self._ledger.known() if snapshot_is_due else None
+            found = self._find(known, hint)
         if {listed.project for listed in found.due} - {project.id for project in server.projects}:
             server = self._probe()
         judge = self._convene(server, found.server_time)

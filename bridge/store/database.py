@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import re
 import sqlite3
@@ -380,3 +381,15 @@ def _check(connection: Connection, where: str) -> None:
             f"{where} is of another version of the bridge ({version}, not {HEAD}): bring an older one up to date with "
             "this version's `bridge db upgrade`, or install the newer bridge that wrote it"
         )
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """For reading very many rows that all stay: the collector would look at each of them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
