@@ -62,7 +62,7 @@ def main() -> None:
         if shutil.which("pg_virtualenv") is None:
             raise SystemExit("pg_virtualenv is missing: apt-get install postgresql postgresql-common")
         raise SystemExit(
-            subprocess.run(["pg_virtualenv", sys.executable, "-m", "bench.takeover"], check=False).returncode
+            subprocess.run(["pg_virtualenv", "-t", sys.executable, "-m", "bench.takeover"], check=False).returncode
         )
     description = YAML(typ="safe").load((ROOT / "config/demo/instance.yaml").read_text(encoding="utf-8"))
     clock = Clock(wall_clock() - timedelta(days=1))
