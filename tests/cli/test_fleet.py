@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 needs_postgresql = [pytest.mark.postgres, pytest.mark.xdist_group("postgresql")]
 
+PATIENCE = 300
+"""Seconds: two workers, three servers and a PostgreSQL share the cores, and a worker counts as dead only after 15 s.
+The longest test takes 20 s; on a machine that is ten times slower it has to end as well."""
+
 
 @dataclass
 class Held:
@@ -46,7 +50,7 @@ class Held:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self.gate.is_set():
             self.waiting.set()
-            self.gate.wait(60)
+            self.gate.wait(PATIENCE)
         return self.app(environ, start_response)
 
 
@@ -101,7 +105,7 @@ class Worker:
         return self.close()
 
     def close(self) -> int:
-        code = self.popen.wait(30)
+        code = self.popen.wait(PATIENCE)
         self._reader.join()
         assert self.popen.stderr is not None
         self.popen.stderr.close()
@@ -185,7 +189,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 class TestWorkers:
-    pytestmark = needs_postgresql
+    pytestmark = (*needs_postgresql, pytest.mark.timeout(PATIENCE))
 
     def test_every_site_is_put_right_once_by_one_of_two_workers(self, fleet: Fleet, bridge: Bridge) -> None:
         one, two = fleet.start(), fleet.start()
@@ -202,7 +206,7 @@ class TestWorkers:
         fleet.settle()
         fleet.servers["a"].gate.clear()
         ticket = fleet.illegal("a")
-        assert fleet.servers["a"].waiting.wait(30)  # in mid-job
+        assert fleet.servers["a"].waiting.wait(PATIENCE)  # in mid-job
         first.popen.kill()
         first.popen.wait()
         second = fleet.start()
@@ -217,7 +221,7 @@ class TestWorkers:
         fleet.settle()
         fleet.servers["b"].gate.clear()
         ticket = fleet.illegal("b")
-        assert fleet.servers["b"].waiting.wait(30)
+        assert fleet.servers["b"].waiting.wait(PATIENCE)
         os.kill(first.popen.pid, signal.SIGSTOP)  # a virtual machine that is moved
         second = fleet.start()
         second.until("left alone", site="b")
@@ -229,7 +233,7 @@ class TestWorkers:
     def test_a_site_that_hangs_holds_one_place_and_the_others_go_on(self, fleet: Fleet) -> None:
         fleet.servers["c"].gate.clear()
         worker = fleet.start("--workers-concurrency", "2")
-        assert fleet.servers["c"].waiting.wait(30)
+        assert fleet.servers["c"].waiting.wait(PATIENCE)
         for _ in range(5):
             worker.until("cycle", site="a")
             worker.until("cycle", site="b")
