@@ -100,6 +100,30 @@ def test_the_image_runs_as_nobody_special_and_looks_after_itself() -> None:
     assert set(re.findall(r"BRIDGE_\w+", final)) <= VARIABLES
 
 
+def test_the_image_names_a_version_of_its_base_and_holds_no_secret() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    instructions = re.sub(r"(?m)^#.*\n", "", text).replace("\\\n", " ").splitlines()
+    assert len(set(re.findall(r"(?m)^FROM \S+:(\d+\.\d+\S*)", text))) == 1
+    named = [line for line in instructions if line.startswith(("ARG ", "ENV ", "LABEL "))]
+    assert named
+    assert not re.search(r"(?i)key|token|secret|passw|credential", " ".join(named))
+    # What a shell starts gets no SIGTERM: bridge must be the first process.
+    started = [line for line in instructions if line.startswith(("ENTRYPOINT", "CMD"))]
+    assert all(re.fullmatch(r'(ENTRYPOINT|CMD) \["[^]]+"\]', line) for line in started)
+    assert [line.split()[0] for line in started] == ["ENTRYPOINT", "CMD"]
+    (health,) = (line for line in instructions if line.startswith("HEALTHCHECK"))
+    assert {"--interval=60s", "--timeout=10s"} <= set(health.split())
+    assert not any(line.startswith("ADD ") for line in instructions)
+    pips = [part for line in instructions for part in line.split("&&") if "pip install" in part]
+    assert all("--no-cache-dir" in part for part in pips)
+
+
+def test_the_context_of_the_image_is_what_is_named_and_nothing_else() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"  # so that .git, .venv, a ledger and a .env stay outside, whatever they are called
+    assert not any(line.startswith("!.") or "*" in line for line in lines if line.startswith("!"))
+
+
 def test_the_image_is_built_from_files_that_are_there() -> None:
     copied = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
