@@ -362,6 +362,8 @@ class Judged:
     """True when the bridge's own account made the move: recorded, never judged."""
     visited: frozenset[StatusName] = frozenset()
     """What the verdict took the ticket to have visited since it was last opened."""
+    hangs_on_doubt: bool = False
+    """True when the move is only allowed if earlier ones stand that nobody can be sure of."""
 
 
 # --- What to do -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ that was made before enforcement began. What is left standing against it at the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bridge.domain.merged import BENEFIT, by_the_best_way, could_pass, hidden, hides, may_end_illegally, merged
@@ -62,7 +62,7 @@ def follow(timeline: Timeline, scene: Scene) -> Course:
         if objection is not None and (past.unsure or change.earliest < change.latest):
             objection = _enforced(judging.at(change.earliest, past.unsure), scene)
         judged.append(fresh)
-        past = past.after(fresh, scene, stands=objection is None)
+        past = past.after(fresh, scene, stands=objection is None, surely=_enforced(fresh, scene) is None)
         if objection is None:
             revert = None
         elif past.legal is not None:
@@ -81,24 +81,28 @@ class _Past:
     """Where it was before an activity that may hide an illegal move: going back there may be no violation either."""
     visited: frozenset[StatusName] = frozenset()
     """Where the ticket has legally been since it was last opened."""
+    sure: frozenset[StatusName] = frozenset()
+    """Those of them that it came to by moves which certainly stand."""
     movers: Mapping[StatusName, str] = field(default_factory=dict)
     """Who last moved the ticket into each of them."""
     unsure: tuple[Judged, ...] = ()
     """Moves since the ticket was last opened that may hide statuses."""
 
-    def after(self, judged: Judged, scene: Scene, *, stands: bool) -> _Past:
-        """And one change more; ``stands`` unless the legal state ignores it."""
+    def after(self, judged: Judged, scene: Scene, *, stands: bool, surely: bool) -> _Past:
+        """And one change more; ``stands`` unless the legal state ignores it, ``surely`` if no doubt spoke for that."""
         change = judged.change
-        legal, visited, movers, unsure = self.legal, self.visited, self.movers, self.unsure
+        legal, visited, sure, movers, unsure = self.legal, self.visited, self.sure, self.movers, self.unsure
         if stands:
             if _opens(legal, change.target, scene):
-                visited, unsure = frozenset(), ()
+                visited, sure, unsure = frozenset(), frozenset(), ()
             visited |= _spelled(change.target, scene)
+            if surely and not _in_doubt(judged):
+                sure |= _spelled(change.target, scene)
             movers = _credit(movers, visited, change, scene)
             legal = change.target
         elif change.kind is Kind.CREATION:
             legal = scene.ids[scene.policy.initial]
-            visited = frozenset({scene.policy.initial})
+            visited = sure = frozenset({scene.policy.initial})
         if hides(judged, scene):
             unsure += (judged,)
         lawful, perhaps = _lawful(self.lawful, judged, scene), self.perhaps
@@ -106,7 +110,7 @@ class _Past:
             perhaps |= self.lawful | _passed(judged, scene)
         elif lawful == {change.target} and judged.verdict != Allowed(TAKEN_BACK):
             perhaps = frozenset()
-        return _Past(legal, lawful, perhaps, visited, movers, unsure)
+        return _Past(legal, lawful, perhaps, visited, sure, movers, unsure)
 
 
 def _lawful(lawful: frozenset[StatusId | None], judged: Judged, scene: Scene) -> frozenset[StatusId | None]:
@@ -200,7 +204,15 @@ class _Judging:
             fields=present.fields if present is not None else None,
             movers=None if unsure else past.movers,
         )
-        return Judged(change, self._verdict(move), who.party, visited=past.visited)
+        verdict = self._verdict(move)
+        return Judged(change, verdict, who.party, visited=past.visited, hangs_on_doubt=self._hangs(verdict, move))
+
+    def _hangs(self, verdict: Verdict, move: Move) -> bool:
+        """Whether the move would be illegal if what is not sure to stand did not."""
+        sure = self.past.sure
+        if not isinstance(verdict, Allowed) or sure == self.past.visited:
+            return False
+        return isinstance(judge(replace(move, visited=sure), self.scene.policy), Illegal)
 
     def _verdict(self, move: Move) -> Verdict:
         """The policy's verdict, unless the move takes another back or the person may have done less than it seems."""
@@ -236,7 +248,7 @@ def _in_doubt(judged: Judged) -> bool:
         case Undecided():
             return True
         case Allowed(note=note):
-            return note == BENEFIT
+            return note == BENEFIT or judged.hangs_on_doubt
         case Illegal():
             return False
 

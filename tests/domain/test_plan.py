@@ -410,6 +410,19 @@ def test_a_move_that_nobody_could_judge_may_be_taken_back_like_an_illegal_one(un
     assert outcomes(born.course()) == ["undecided", "allowed"]
 
 
+def test_a_move_that_is_only_allowed_if_an_earlier_one_stands_may_be_taken_back_while_that_is_in_doubt() -> None:
+    """Whether EN COURS DE TEST counts as visited, and so whether CORRECTION NON VALIDE was legal, nobody can tell."""
+    doubtful = History(AGENT).then(OTHER_AGENT, EN_TEST, maybe_moved_on=True).then(STRANGER, NOUVEAU)
+    course = doubtful.then(AGENT, NON_VALIDE).then(AGENT, NOUVEAU).course()
+    assert outcomes(course) == ["allowed", "undecided", "undecided", "allowed", "allowed"]
+    assert course.revert is None
+    tested = History(AGENT).then(SUPPORT, EN_TEST).then(STRANGER, NOUVEAU)
+    course = tested.then(AGENT, NON_VALIDE).then(AGENT, NOUVEAU).course()
+    assert (outcomes(course)[-1], put_back_to(course)) == ("NOUVEAU-JAMAIS-A-LA-MAIN", NON_VALIDE)
+    again = doubtful.then(AGENT, NON_VALIDE).then(SUPPORT, EN_TEST).then(AGENT, NON_VALIDE).then(AGENT, EN_TEST)
+    assert put_back_to(again.course()) == NON_VALIDE
+
+
 def test_a_move_with_the_benefit_of_the_doubt_may_be_taken_back_too() -> None:
     born = History(AGENT, EN_ATTENTE, maybe_merged=True).then(AGENT, NOUVEAU)
     assert outcomes(born.course()) == ["allowed", "allowed"]
