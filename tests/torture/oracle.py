@@ -322,7 +322,8 @@ class Oracle:
         found: list[tuple[str, str]] = []
         for value in (self._status_of, self._field_of):
             old, new = value(before), value(after)
-            if old != new and new:
+            if old != new:
+                # A field that was cleared reads like a status that has vanished since.
                 found.append((old, new if new in WHO else ANY))
         return found
 
