@@ -32,11 +32,11 @@ from tests.store.databases import connected, databases
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-needs_postgresql = [pytest.mark.postgres, pytest.mark.xdist_group("postgresql")]
-
 PATIENCE = 300
 """Seconds: two workers, three servers and a PostgreSQL share the cores, and a worker counts as dead only after 15 s.
 The longest test takes 20 s; on a machine that is ten times slower it has to end as well."""
+
+several_workers = [pytest.mark.postgres, pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(PATIENCE)]
 
 
 @dataclass
@@ -189,7 +189,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 class TestWorkers:
-    pytestmark = (*needs_postgresql, pytest.mark.timeout(PATIENCE))
+    pytestmark = several_workers
 
     def test_every_site_is_put_right_once_by_one_of_two_workers(self, fleet: Fleet, bridge: Bridge) -> None:
         one, two = fleet.start(), fleet.start()
