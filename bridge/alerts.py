@@ -29,7 +29,10 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What a person should look at. ``matter`` is one of breaker, given_up, permission_lost, checkpoint and stopped."""
+    """What a person should look at.
+
+    ``matter`` is one of breaker, given_up, permission_lost, checkpoint, broken_chain and stopped.
+    """
 
     matter: str
     text: str

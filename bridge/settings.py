@@ -227,6 +227,13 @@ class Audit(Section):
     publish_interval: float = Field(
         default=86400, ge=3600, description="Seconds between two checkpoints that are posted or mailed."
     )
+    # A day: what changes an old entry is found within one, and reading everything costs the disk minutes.
+    verify_interval: float = Field(
+        default=86400,
+        ge=0,
+        description="Seconds between two checks of the whole record by the service; 0 for none at all. What is new is "
+        "checked after each checkpoint.",
+    )
 
 
 def _web_address(secret: SecretStr) -> SecretStr:

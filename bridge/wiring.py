@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.domain.model import Mode, WorkPackageId
-from bridge.errors import ConfigError
+from bridge.errors import BridgeError, ConfigError, RetryLater
 from bridge.settings import OpenProject, Settings
 
 if TYPE_CHECKING:
@@ -137,6 +137,85 @@ def sealing(settings: Settings, ledger: Ledger) -> Callable[[], None]:
             send()
 
     return seal_when_due
+
+
+@contextmanager
+def inspecting(settings: Settings, ledger: Ledger, calls: Alerts, now: Now = utc_now) -> Iterator[Callable[[], None]]:
+    """Has the record checked beside the cycles; what is yielded is called before each. Raises ConfigError."""
+    from subprocess import Popen
+
+    from structlog import get_logger
+
+    from bridge.alerts import Alert
+    from bridge.inspection import Inspection, Means
+    from bridge.store.checkpoint import SigningKey
+    from bridge.store.inspection import Found, Task, inspect_apart, last_signed
+    from bridge.store.schema import EntryKind
+    from bridge.store.seal import kept
+
+    every = timedelta(seconds=settings.audit.verify_interval)
+    if not every:
+        yield lambda: None
+        return
+    state_dir(settings)
+    key = SigningKey.load_or_create(signing_key(settings))
+    brake, at_work, ended = Pause(settings.state_dir), list[Popen[bytes]](), threading.Event()
+
+    def note() -> str:
+        return kept(last_checkpoint(settings)) or ""
+
+    def last() -> int | None:
+        signed = last_signed(note(), key)
+        return None if signed is None else signed[0].size
+
+    def check(since: tuple[int, bytes] | None) -> Found:
+        text = note()
+        signed = last_signed(text, key)
+        if signed is None:
+            raise RetryLater("the last checkpoint is signed by another key")
+        return inspect_apart(Task(settings.store_url, text, signed[1], since), began)
+
+    def began(process: Popen[bytes]) -> None:
+        at_work[:] = [process]
+        if ended.is_set():
+            process.kill()
+
+    def stop_acting(said: str) -> None:
+        brake.begin(f"the record is broken: {said}")
+        try:
+            ledger.record(EntryKind.PAUSE, {"by": "bridge", "reason": f"the record is broken: {said}"}, now())
+        except BridgeError as error:  # the brake holds all the same
+            get_logger("bridge.inspection").warning("the pause was not recorded", reason=str(error))
+
+    def tell(said: str) -> bool:
+        text = f"The record is broken, and nothing is put back any more: {said}. See: bridge audit verify"
+        return calls.tell(Alert("broken_chain", text))
+
+    def end() -> None:
+        ended.set()
+        for process in at_work:
+            process.kill()
+
+    inspection = Inspection(Means(last, check, stop_acting, tell, now, end), inspection_file(settings), every)
+    try:
+        yield inspection.look
+    finally:
+        inspection.close()
+
+
+def inspection_file(settings: Settings) -> Path:
+    """What the checks of the record have found."""
+    return settings.state_dir / "inspection.json"
+
+
+def _record_holds(settings: Settings) -> bool | None:
+    """What the last check said; None before the first, and where there are none."""
+    from bridge.inspection import read_state
+
+    if not settings.audit.verify_interval:
+        return None
+    state = read_state(inspection_file(settings))
+    return None if state is None else not state.broken
 
 
 _LETTER = """\
@@ -286,6 +365,7 @@ def site(
             paused=Pause(settings.state_dir).reason,
             now=now,
             is_note=lambda comment: activity_text.is_automatic(comment) or activity_text.is_retracted(comment),
+            record_holds=lambda: _record_holds(settings),
         )
 
 

@@ -56,8 +56,9 @@ def run(
         seal = wiring.sealing(settings, ledger)
         cycle = held.enter_context(wiring.cycle(settings, rules, ledger, stop=stop, progress=show))
         calls = wiring.alerts(settings)
+        look = held.enter_context(wiring.inspecting(settings, ledger, calls))
         daemon = Daemon(
-            lambda missed: _cycle(cycle, missed, manager, seal, calls),
+            lambda missed: _cycle(cycle, missed, manager, seal, calls, look),
             interval=settings.poll.interval,
             jitter=settings.poll.jitter,
             heartbeat=wiring.heartbeat_file(settings),
@@ -83,13 +84,14 @@ def run(
 
 
 def _cycle(
-    cycle: Cycle, missed: int, manager: Notifier, seal: Callable[[], None], calls: Alerts
+    cycle: Cycle, missed: int, manager: Notifier, seal: Callable[[], None], calls: Alerts, look: Callable[[], None]
 ) -> Mapping[str, object]:
     """One cycle; systemd is told that it came on, unless the program itself failed: a new start may help that.
 
     The record is signed when it is time, also after a cycle that failed: that nothing could be read is signed as well.
     """
     try:
+        look()
         try:
             report = cycle.run(missed=missed)
         finally:

@@ -98,6 +98,7 @@ def verify(
     accepted: Collection[int] = (),
     roots: Sequence[Certificate] = (),
     progress: Callable[[int], None] = lambda entries: None,
+    processes: int | None = None,
 ) -> Verdict:
     """Check everything.
 
@@ -107,12 +108,13 @@ def verify(
     ``tables`` compares every row of the narrow tables with what the entries tell. ``accepted`` are entries at which a
     set back clock is known and explained. ``roots`` are those of time-stamping authorities, to check the kept
     time-stamps with; without any they are not checked. ``progress`` is told how many entries more were read.
+    ``processes`` walk over the entries; as many as there are cores unless told.
 
     Raises ConfigError where there is no ledger, Stop for a foreign or newer one, RetryLater when it does not answer.
     """
     try:
         with snapshot(url) as connection:
-            check = _Check(url, connection, keys, own, accepted, progress)
+            check = _Check(url, connection, keys, own, accepted, progress, processes)
             try:
                 check.everything(notes, tables)
                 check.timestamps(roots)
@@ -166,6 +168,23 @@ def _name(connection: Connection) -> str | None:
     return None
 
 
+def told(what: str, seq: int, more: int, text: str) -> str:
+    """A problem of a walk in words."""
+    match what:
+        case "clock":
+            now, was = (f"{instant(int(at)):%Y-%m-%d %H:%M:%S}" for at in (more, text))
+            return f"entry {seq} was written at {now} UTC, after one of {was} UTC: the clock was set back"
+        case "inserted":
+            return f"entry {seq} stands before the first one"
+        case "missing":
+            return f"entry {seq} is missing" if seq == more else f"the entries {seq} to {more} are missing"
+        case _:
+            return (
+                f"entry {seq} ({text}) does not follow from the one before: it was changed, or something was put in or "
+                "taken out before it"
+            )
+
+
 class _Check:
     """One run over the record."""
 
@@ -177,6 +196,7 @@ class _Check:
         own: VerifyKey | None,
         accepted: Collection[int],
         progress: Callable[[int], None],
+        processes: int | None,
     ) -> None:
         self._url = url
         self._connection = connection
@@ -184,6 +204,7 @@ class _Check:
         self._own = own
         self._accepted = frozenset(accepted)
         self._progress = progress
+        self._processes = processes or len(os.sched_getaffinity(0))
         self._findings: list[Finding] = []
         self._origin: str | None = None
         self._signed: dict[int, list[tuple[Checkpoint, str]]] = {}
@@ -341,7 +362,7 @@ class _Check:
         return size, chain, root
 
     def _stretches(self, size: int, chain: bytes) -> Iterator[Walked]:
-        """All stretches in order, walked by as many processes as there are cores."""
+        """All stretches in order, walked by several processes at once."""
         [(low, high)] = self._query("SELECT (SELECT min(seq) FROM entry), (SELECT max(seq) FROM entry)")
         if high is None:
             return
@@ -359,29 +380,16 @@ class _Check:
             )
             for first in range(size + 1, end + 1, width)
         ]
-        processes = min(len(os.sched_getaffinity(0)), len(stretches))
-        yield from walk_all(address(self._url), stretches, processes)
+        yield from walk_all(address(self._url), stretches, min(self._processes, len(stretches)))
 
     def _tell(self, what: str, seq: int, more: int, text: str) -> None:
-        """A problem in words."""
-        match what:
-            case "clock":
-                if seq not in self._accepted:
-                    now, was = (f"{instant(int(at)):%Y-%m-%d %H:%M:%S}" for at in (more, text))
-                    said = f"entry {seq} was written at {now} UTC, after one of {was} UTC: the clock was set back"
-                    self._find("clock", seq, said)
-                return
-            case "inserted":
-                said = f"entry {seq} stands before the first one"
-            case "missing":
-                said = f"entry {seq} is missing" if seq == more else f"the entries {seq} to {more} are missing"
-            case _:
-                said = (
-                    f"entry {seq} ({text}) does not follow from the one before: it was changed, or something was put "
-                    "in or taken out before it"
-                )
+        """Keep a problem of the walk."""
+        if what == "clock":
+            if seq not in self._accepted:
+                self._find("clock", seq, told(what, seq, more, text))
+            return
         self._whole = False
-        self._find(what, seq, said)
+        self._find(what, seq, told(what, seq, more, text))
 
     def _compare_tree(
         self,

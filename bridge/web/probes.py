@@ -89,6 +89,8 @@ class _Watch(Collector):
         yield _gauge("bridge_paused", "1 while nothing is put back because somebody paused it.", site.paused())
         if pulse is not None:
             yield from _beat(pulse)
+        if (holds := site.record_holds()) is not None:
+            yield _gauge("bridge_record_holds", "1 when the last check of the record found nothing wrong.", holds)
         try:
             yield from self._ledger()
             readable = True

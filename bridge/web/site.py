@@ -113,3 +113,5 @@ class Site:
     now: Callable[[], datetime]
     is_note: Callable[[str], bool] = lambda text: False
     """Whether a comment is OpenProject's own."""
+    record_holds: Callable[[], bool | None] = lambda: None
+    """What the daemon's last check of its record said; None before the first."""

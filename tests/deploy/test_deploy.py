@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shutil
 import subprocess
@@ -176,6 +177,31 @@ def test_compose_itself_reads_it() -> None:
         env={"OPENPROJECT_SECRET_KEY_BASE": "x", "PATH": "/usr/local/bin:/usr/bin:/bin"},
         check=True,
     )
+
+
+# --- Prometheus -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool: apt-get install prometheus")
+def test_a_broken_record_calls_at_once_and_one_that_holds_or_was_never_checked_does_not(tmp_path: Path) -> None:
+    def case(values: str | None, fires: bool) -> dict[str, object]:
+        series = [] if values is None else [{"series": 'bridge_record_holds{job="bridge"}', "values": values}]
+        labels = {"severity": "critical", "job": "bridge"}
+        (rule,) = (
+            rule
+            for group in documents("alerts.yml")[0]["groups"]
+            for rule in group["rules"]
+            if rule["alert"] == "BridgeRecordBroken"
+        )
+        alert = {"exp_labels": labels, "exp_annotations": rule["annotations"]}
+        asked = {"eval_time": "3m", "alertname": "BridgeRecordBroken", "exp_alerts": [alert] if fires else []}
+        return {"interval": "1m", "input_series": series, "alert_rule_test": [asked]}
+
+    tests = [case("1 1 1 0", True), case("0 0 0 1", False), case("1 1 1 1", False), case(None, False)]
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": [str(DEPLOY / "alerts.yml")], "tests": tests}))
+    ran = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 # --- Kubernetes -----------------------------------------------------------------------------------------------------

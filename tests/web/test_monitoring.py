@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
+from bridge.inspection import State, write_state
 from tests.web.conftest import Visit, Visitor
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -35,8 +36,15 @@ def exposed(visitor: Visitor) -> str:
     return visitor.get("/metrics").text
 
 
+def checked(visitor: Visitor, state: State) -> None:
+    """As the daemon's check leaves it."""
+    write_state(visitor.desk.folder / "inspection.json", state)
+
+
 def test_alerts_and_panels_ask_for_metrics_that_there_are(visit: Visit) -> None:
-    text = exposed(visit(open_probes=True))
+    visitor = visit(open_probes=True)
+    checked(visitor, State())
+    text = exposed(visitor)
     there = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
     asked = {
         name
@@ -45,6 +53,14 @@ def test_alerts_and_panels_ask_for_metrics_that_there_are(visit: Visit) -> None:
     }
     assert len(asked) > 10
     assert asked <= there
+
+
+def test_whether_the_record_holds_is_said_from_its_first_check_on(visit: Visit) -> None:
+    visitor = visit(open_probes=True)
+    assert "bridge_record_holds" not in exposed(visitor)
+    for state, value in ((State(), 1), (State(broken="entry 7 is missing"), 0)):
+        checked(visitor, state)
+        assert f"bridge_record_holds {value}.0\n" in exposed(visitor)
 
 
 def test_every_alert_says_what_to_do() -> None:
