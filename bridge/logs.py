@@ -18,8 +18,8 @@ _SECRET_NAMES = re.compile(r"authorization|cookie|password|secret|token|api_?key
 _CREDENTIALS = re.compile(r"(?i)\b(basic|bearer)\s+[\w.~+/=-]{8,}|\bopapi-[0-9a-f]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 """An Authorization header, OpenProject's own tokens (contract §1.2), user and password in a URL."""
 
-_QUIET = ("alembic", "apscheduler", "asyncio", "cheroot", "procrastinate", "psycopg", "urllib3")
-"""Libraries that talk about their everyday life at INFO; heard from WARNING on."""
+_QUIET = ("alembic", "apscheduler", "asyncio", "authlib", "cheroot", "procrastinate", "psycopg", "urllib3")
+"""Libraries that talk about their everyday life at INFO, or of secrets at DEBUG; heard from WARNING on."""
 
 
 def set_up(level: str, *, as_json: bool, stream: TextIO, secrets: Iterable[str] = ()) -> None:

@@ -161,6 +161,22 @@ def _users(secret: SecretStr) -> SecretStr:
     return secret
 
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def _issuer(text: str) -> str:
+    parts = urlsplit(text.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be the provider's address, like https://id.example.org/realms/office")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError("must begin with https://; http is for a provider on this machine alone")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must be a bare address, without user, password, ? or #")
+    if "/.well-known/" in parts.path:
+        raise ValueError("must be what stands before /.well-known/")
+    return text.strip()
+
+
 def _networks(text: str) -> str:
     for part in text.replace(",", " ").split():
         try:
@@ -195,11 +211,40 @@ class Web(Section):
     webhook_secret: SecretStr | None = Field(
         default=None, description="The secret of OpenProject's webhook to /webhook; without it there is none."
     )
+    oidc_issuer: Annotated[str, AfterValidator(_issuer)] | None = Field(
+        default=None, description="Address of the OpenID Connect provider that people may sign in with, its issuer."
+    )
+    oidc_client_id: str | None = Field(default=None, description="What the provider calls the bridge.")
+    oidc_client_secret: SecretStr | None = Field(default=None, description="The secret that belongs to it.")
+    oidc_allowed: str = Field(
+        default="", description="Who may come in: e-mail addresses, and subjects of the provider. Nobody else may."
+    )
+    oidc_ca_file: ExistingFile | None = Field(
+        default=None, description="Certificates to trust at the provider instead of the public ones (PEM)."
+    )
 
     @model_validator(mode="after")
     def _a_header_has_its_proxy(self) -> Web:
         if self.user_header and not self.trusted_proxies.split():
             raise ValueError("user_header needs trusted_proxies: else anybody could say who they are")
+        return self
+
+    @model_validator(mode="after")
+    def _a_provider_is_whole(self) -> Web:
+        secret = self.oidc_client_secret.get_secret_value() if self.oidc_client_secret is not None else ""
+        given = {
+            "oidc_issuer": self.oidc_issuer,
+            "oidc_client_id": (self.oidc_client_id or "").strip(),
+            "oidc_client_secret": secret.strip(),
+            "oidc_allowed": self.oidc_allowed.replace(",", " ").split(),
+        }
+        missing = [name for name, value in given.items() if not value]
+        if len(missing) == len(given) and self.oidc_ca_file is None:
+            return self
+        if missing == ["oidc_allowed"]:
+            raise ValueError("oidc_allowed names nobody, so nobody could sign in with the provider of oidc_issuer")
+        if missing:
+            raise ValueError(f"{', '.join(given)} belong together; missing: {', '.join(missing)}")
         return self
 
 
@@ -576,5 +621,5 @@ def _complaints(error: ValidationError, origins: Mapping[str, str], root: type[S
 def _cautions(settings: Settings) -> Iterable[str]:
     """What is allowed and probably not meant."""
     url = urlsplit(settings.openproject.url)
-    if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if url.scheme == "http" and url.hostname not in _LOOPBACK:
         yield f"{_label('openproject.url')}: http sends the token unencrypted; use https"

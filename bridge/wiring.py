@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bridge.domain.model import Mode, WorkPackageId
 from bridge.errors import BridgeError, ConfigError, RetryLater
-from bridge.settings import OpenProject, Settings
+from bridge.settings import OpenProject, Settings, Web
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bridge.engine.cycle import Cycle
     from bridge.openproject.client import Client
     from bridge.store.ledger import Ledger
-    from bridge.web.site import Actions, Site
+    from bridge.web.site import Actions, Provider, Site
 
 Now = Callable[[], datetime]
 
@@ -338,7 +338,8 @@ def site(
 
     given = settings.web
     users = given.users.get_secret_value().split() if given.users is not None else []
-    if not users and not given.user_header:
+    provider = _provider(given)
+    if not users and not given.user_header and provider is None:
         raise ConfigError(
             "web.users (env BRIDGE_WEB__USERS) is not set, so nobody could sign in: "
             "run `bridge web-user NAME` and set what it prints"
@@ -349,6 +350,7 @@ def site(
         trusted_proxies=tuple(map(ip_network, given.trusted_proxies.replace(",", " ").split())),
         open_probes=given.open_probes,
         webhook_secret=given.webhook_secret.get_secret_value().encode() if given.webhook_secret is not None else b"",
+        provider=provider,
     )
     heartbeat = heartbeat_file(settings)
     with Queries(settings.store_url) as queries:
@@ -367,6 +369,30 @@ def site(
             is_note=lambda comment: activity_text.is_automatic(comment) or activity_text.is_retracted(comment),
             record_holds=lambda: _record_holds(settings),
         )
+
+
+def _provider(given: Web) -> Provider | None:
+    """Who may say who somebody is. Raises ConfigError without the extra that it takes."""
+    from importlib.util import find_spec
+
+    from bridge.web.site import Provider
+
+    if given.oidc_issuer is None:
+        return None
+    if find_spec("authlib") is None:
+        raise ConfigError(
+            "web.oidc_issuer (env BRIDGE_WEB__OIDC_ISSUER) needs the extra 'oidc': "
+            "pip install 'openproject-bridge[oidc]'"
+        )
+    assert given.oidc_client_id is not None  # settings have made sure of both
+    assert given.oidc_client_secret is not None
+    return Provider(
+        issuer=given.oidc_issuer,
+        client_id=given.oidc_client_id.strip(),
+        client_secret=given.oidc_client_secret.get_secret_value().strip(),
+        allowed=frozenset(given.oidc_allowed.replace(",", " ").split()),
+        ca=str(given.oidc_ca_file) if given.oidc_ca_file is not None else None,
+    )
 
 
 def _actions(brake: Pause, ledger: Ledger | None, hint: Callable[[int], None] | None, now: Now) -> Actions:

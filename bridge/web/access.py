@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 SESSION = timedelta(hours=12)
 """A working day; a closed browser ends it earlier."""
 
-OPEN = frozenset({"probes.healthz", "login.form", "login.enter", "login.language", "static", "webhook.receive"})
+OPEN = frozenset(
+    {
+        "probes.healthz",
+        "login.form",
+        "login.enter",
+        "login.language",
+        "oidc.leave",
+        "oidc.back",
+        "static",
+        "webhook.receive",
+    }
+)
 """Endpoints that answer without a login; the webhook has its signature."""
 
 PROBES = frozenset({"probes.readyz", "probes.metrics"})
@@ -84,13 +95,21 @@ class Doorkeeper:
             if right and known is not None and len(password) <= LONGEST_PASSWORD:
                 self._wrong.pop(address, None)
                 return True
-            tries = self._recent(address)
-            tries.append(self._now())
-            self._wrong[address] = tries
-            self._wrong.move_to_end(address)
-            while len(self._wrong) > ADDRESSES:
-                self._wrong.popitem(last=False)
+            self._count(address)
             return False
+
+    def failed(self, address: str) -> None:
+        """Somebody from this address could not sign in with the provider: it counts as a wrong password does."""
+        with self._lock:
+            self._count(address)
+
+    def _count(self, address: str) -> None:
+        tries = self._recent(address)
+        tries.append(self._now())
+        self._wrong[address] = tries
+        self._wrong.move_to_end(address)
+        while len(self._wrong) > ADDRESSES:
+            self._wrong.popitem(last=False)
 
     def _recent(self, address: str) -> list[datetime]:
         since = self._now() - WINDOW

@@ -39,6 +39,10 @@ def create_app(site: Site) -> Flask:
     app.register_blueprint(probes.blueprint(site, requests, deliveries))
     app.register_blueprint(webhook.blueprint(site, deliveries))
     pages.register(app, site, keeper, sessions)
+    if site.doors.provider is not None:
+        from bridge.web import oidc  # noqa: PLC0415 - an extra
+
+        app.register_blueprint(oidc.blueprint(site, site.doors.provider, keeper, sessions))
     plain, encrypted = _headers(encrypted=False), _headers(encrypted=True)
 
     @app.after_request

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from flask import Blueprint, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -47,8 +49,12 @@ def blueprint(site: Site, keeper: Doorkeeper, sessions: Sessions) -> Blueprint:
         return redirect(safe_next(request.form.get("next", "/")), 303)
 
     @pages.app_context_processor
-    def _by_proxy() -> dict[str, bool]:
-        # Whoever a proxy signed in cannot sign out here.
-        return {"by_proxy": proxy_user(request, site.doors) is not None}
+    def _doors() -> dict[str, object]:
+        provider = site.doors.provider
+        return {
+            # Whoever a proxy signed in cannot sign out here.
+            "by_proxy": proxy_user(request, site.doors) is not None,
+            "provider_name": urlsplit(provider.issuer).hostname if provider is not None else "",
+        }
 
     return pages

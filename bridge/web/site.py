@@ -80,6 +80,19 @@ class Actions:
 
 
 @dataclass(frozen=True, slots=True)
+class Provider:
+    """Whose word is taken for who somebody is (OpenID Connect)."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    allowed: frozenset[str]
+    """E-mail addresses, and subjects: what has no @."""
+    ca: str | None = None
+    """File of certificates instead of the public ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class Doors:
     """Who may come in, and how."""
 
@@ -92,6 +105,7 @@ class Doors:
     """Whether /readyz and /metrics answer without a login."""
     webhook_secret: bytes = field(default=b"", repr=False)
     """Empty: no webhook is accepted."""
+    provider: Provider | None = None
 
 
 @dataclass(frozen=True, slots=True)
