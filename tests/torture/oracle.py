@@ -187,6 +187,12 @@ class Oracle:
             self.instance.activities[move.activity].created_at,
         )
 
+    def created_in_an_echo(self, ticket: Ticket) -> bool:
+        """Whether a program moved the ticket faster than 15.4 saves it again: it then looks created where that led."""
+        creation = ticket.journals[0]
+        twice = sum(deed.activity == creation.id for deed in self.deeds(ticket.id)) > 1
+        return self.instance.version == "15.4" and twice and creation.updated_at <= creation.created_at + ECHO
+
     def as_shown(self, ticket: Ticket) -> list[tuple[Deed, bool]]:
         """The ticket's moves as its activities show them by now, and whether each may hide others."""
         shown: list[tuple[Deed, bool]] = []

@@ -857,6 +857,8 @@ class World:
         for deed in self.oracle.deeds(id_):
             if self.oracle.excuse(ticket, deed, since) is not None:
                 close.add(deed.target)
+        if self.oracle.created_in_an_echo(ticket):
+            close.add(INITIAL)
         if revert.target not in close:
             raise Broken(Promise.WRONG_REVERT, f"{told}, though it belongs in {course.legal}: {course}")
         counts["put back as far as the activities told"] += 1
