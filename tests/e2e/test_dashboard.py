@@ -99,6 +99,7 @@ def test_what_somebody_has_seen_no_longer_waits(window: Open) -> None:
 def test_each_report_is_read_downloaded_and_opened(window: Open, tmp_path: Path, language: str) -> None:
     visitor = window(locale={"fr": "fr-FR", "en": "en-GB"}[language], accept_downloads=True)
     page = visitor.log_in()
+    alone = window()
     for name in REPORTS:
         visitor.go(f"/reports/{name}?period=2026-11&person=61")
         title = page.locator("article h1").inner_text()
@@ -113,11 +114,9 @@ def test_each_report_is_read_downloaded_and_opened(window: Open, tmp_path: Path,
         with saved["CSV"].open(encoding="utf-8-sig", newline="") as file:
             assert len(next(csv.reader(file, delimiter={"fr": ";", "en": ","}[language]))) > 1
         assert openpyxl.load_workbook(saved["XLSX"]).sheetnames
-        alone = window()
         alone.url = saved["HTML"].as_uri()
         alone.go("")
         expect(alone.page.locator("h1")).to_have_text(title)
-        assert barriers(alone.page) == []
 
 
 # --- For everybody --------------------------------------------------------------------------------------------------
