@@ -110,6 +110,8 @@ class _Past:
             perhaps |= self.lawful | _passed(judged, scene)
         elif lawful == {change.target} and judged.verdict != Allowed(TAKEN_BACK):
             perhaps = frozenset()
+        if stands and (_in_doubt(judged) or _straddles(judged, scene)):
+            perhaps |= {self.legal}  # if the move does not stand after all, the ticket belongs there
         return _Past(legal, lawful, perhaps, visited, sure, movers, unsure)
 
 
@@ -282,6 +284,14 @@ def _enforced(judged: Judged, scene: Scene) -> Objection | None:
         if objection.mode is Mode.ENFORCE and since is not None and judged.change.earliest >= since:
             return objection
     return None
+
+
+def _straddles(judged: Judged, scene: Scene) -> bool:
+    """Whether nobody can tell if an illegal move was made before its rule was enforced, or after."""
+    if not (_breaks(judged, scene) and isinstance(judged.verdict, Illegal)):
+        return False
+    begun = [scene.enforced_since.get(o.rule) for o in judged.verdict.objections if o.mode is Mode.ENFORCE]
+    return any(since is not None and judged.change.earliest < since <= judged.change.latest for since in begun)
 
 
 def _alternatives(judged: Judged) -> tuple[StatusName, ...]:

@@ -462,6 +462,15 @@ def test_an_illegal_move_that_was_seen_before_it_was_merged_away_excuses_nothing
     assert put_back_to(history.then(OTHER_AGENT, EN_COURS).course()) == EN_ATTENTE
 
 
+def test_a_move_that_may_have_been_made_after_enforcement_began_may_be_taken_back() -> None:
+    """Created in REJETE before enforcement, so that counts; then moved while it began, and moved back."""
+    history = History(AGENT, REJETE).then(AGENT, EN_COURS, earliest=minute(8), latest=minute(12)).then(AGENT, REJETE)
+    within = scene(since=minute(10))
+    assert (outcomes(history.course(within))[-1], history.course(within).revert) == ("undecided", None)
+    before = History(AGENT, REJETE).then(AGENT, EN_COURS, earliest=minute(8), latest=minute(9)).then(AGENT, REJETE)
+    assert put_back_to(before.course(within)) == EN_COURS
+
+
 def test_what_may_be_hidden_stays_so_while_later_moves_are_taken_back() -> None:
     by_staff = (
         rule("by-staff", OnlyBy(frozenset({STAFF})), into=DOING),
