@@ -58,11 +58,11 @@ def follow(timeline: Timeline, scene: Scene) -> Course:
     for change in timeline.changes:
         judging = _Judging(change, timeline, scene, past)
         fresh = judging.at(change.latest)
-        objection = _enforced(fresh, scene)
+        seemingly = objection = _enforced(fresh, scene)
         if objection is not None and (past.unsure or change.earliest < change.latest):
             objection = _enforced(judging.at(change.earliest, past.unsure), scene)
         judged.append(fresh)
-        past = past.after(fresh, scene, stands=objection is None, surely=_enforced(fresh, scene) is None)
+        past = past.after(fresh, scene, stands=objection is None, surely=seemingly is None)
         if objection is None:
             revert = None
         elif past.legal is not None:
@@ -223,14 +223,12 @@ class _Judging:
         if not isinstance(verdict, Illegal):
             return verdict
         reverted = scene.policy.reverts(move.party)
-        if move.origin is not None and change.target in past.lawful | {past.legal}:
-            return Allowed(TAKEN_BACK)
-        if (
-            move.origin is not None
-            and reverted
-            and (None in past.lawful | {past.legal} or change.target in past.perhaps)
-        ):
-            return Undecided("the ticket may legally have been there before: not all its moves can be told")
+        if move.origin is not None:
+            lawful = past.lawful | {past.legal}
+            if change.target in lawful:
+                return Allowed(TAKEN_BACK)
+            if reverted and (None in lawful or change.target in past.perhaps):
+                return Undecided("the ticket may legally have been there before: not all its moves can be told")
         if merged(change, scene):
             verdict = by_the_best_way(verdict, move, scene)
         if isinstance(verdict, Illegal) and change.maybe_moved_on and reverted:

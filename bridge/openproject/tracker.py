@@ -396,23 +396,20 @@ class Tracker:
 
         A form validates and saves nothing. Refused when the account may not change the ticket at all.
         """
-        answer = self._client.write("POST", f"/work_packages/{ticket.id}/form", {"lockVersion": ticket.lock_version})
-        if answer.status == 404:
-            return Missing()
-        if not answer.ok:
-            return _refused(answer)
-        with _of(ticket.id):
-            return resources.allowed_statuses(answer.body)
+        return self._form(ticket, resources.allowed_statuses)
 
     def choices(self, ticket: Ticket) -> Mapping[str, frozenset[str]] | Missing | Refused:
         """What may be chosen for each custom field of this ticket that is a list, by label; by its form."""
+        return self._form(ticket, resources.field_choices)
+
+    def _form(self, ticket: Ticket, read: Callable[[object], T]) -> T | Missing | Refused:
         answer = self._client.write("POST", f"/work_packages/{ticket.id}/form", {"lockVersion": ticket.lock_version})
         if answer.status == 404:
             return Missing()
         if not answer.ok:
             return _refused(answer)
         with _of(ticket.id):
-            return resources.field_choices(answer.body)
+            return read(answer.body)
 
     def comment(
         self, work_package: WorkPackageId, text: str, *, notify: bool = True
