@@ -68,7 +68,8 @@ class Visitor:
         self.go("/login")
         self.page.fill("#name", NAME)
         self.page.fill("#password", password)
-        self.page.click("main button")
+        with self.page.expect_navigation():
+            self.page.click("main button")
         return self.page
 
     def watch(self) -> None:

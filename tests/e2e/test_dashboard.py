@@ -143,6 +143,8 @@ def test_no_page_keeps_anybody_out(window: Open, language: str, scheme: str, siz
 def test_the_keyboard_is_enough(window: Open) -> None:
     visitor = window(java_script_enabled=True)
     page = visitor.log_in()
+    # A key pressed before the page is drawn is lost.
+    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     page.keyboard.press("Tab")
     focused = page.locator(":focus")
     expect(focused).to_have_text("To the content")
