@@ -250,11 +250,17 @@ class Oracle:
         if deed.target in self._perhaps(ticket, shown, since):
             return "it may take back a move that an activity hides"
         been: set[str] = set()
+        sure: set[str] = set()
         for earlier in self.deeds(ticket.id)[:-1]:
             been |= {earlier.target} if earlier.origin is not None else {earlier.target, INITIAL}
+            if earlier.origin in CLOSED and earlier.target not in CLOSED:
+                sure.clear()
             unjudged = not earlier.own and (earlier.party is None or self._unsure_of(ticket, earlier) is not None)
-            if unjudged and deed.target in been:
-                return "it may take back a move that cannot be judged"
+            hangs = earlier.target in AFTER_TEST and TESTED in been - sure
+            if (unjudged or hangs) and deed.target in been:
+                return "it may take back a move that cannot be judged, or that is legal only if such a one stands"
+            if not unjudged and not hangs:
+                sure.add(earlier.target)
         return None
 
     def _perhaps(
