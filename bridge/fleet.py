@@ -28,6 +28,7 @@ from bridge import wiring
 from bridge.alerts import Alert
 from bridge.daemon import Heartbeat, read_heartbeat, write_heartbeat
 from bridge.errors import BridgeError, ConfigError, RetryLater
+from bridge.inspection import Inspection, Inspector
 from bridge.settings import Fleet, Settings, load_site
 from bridge.store.database import Occupied, answers, parse, shown
 from bridge.store.ledger import Ledger
@@ -158,6 +159,7 @@ class _Held:
     cycle: Cycle
     seal: Callable[[], None]
     calls: Alerts
+    inspection: Inspection | None
     end: contextlib.ExitStack
 
 
@@ -171,6 +173,7 @@ class Watch:
     """Reads activities for all sites of this worker: threads of its own for each site would be thousands."""
     stop: threading.Event = field(default_factory=threading.Event)
     now: wiring.Now = wiring.utc_now
+    inspector: Inspector = field(default_factory=Inspector)
     _warm: OrderedDict[str, _Held] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -205,6 +208,7 @@ class Watch:
 
     def close(self) -> None:
         """Release what is warm."""
+        self.inspector.close()
         while self._warm:
             _, held = self._warm.popitem()
             held.end.close()
@@ -212,6 +216,8 @@ class Watch:
     def _run(self, name: str, settings: Settings, missed: int) -> Mapping[str, object]:
         held = self._take(name, settings)
         try:
+            if held.inspection is not None:
+                self.inspector.look(held.inspection)
             try:
                 report = held.cycle.run(missed=missed)
             finally:
@@ -239,7 +245,10 @@ class Watch:
                 )
             )
             seal = wiring.sealing(settings, ledger)
-            return _Held(settings, stamp, ledger, cycle, seal, wiring.alerts(settings, self.now), end.pop_all())
+            calls = wiring.alerts(settings, self.now)
+            # The pause is a file, and no entry: another worker may be the one that writes to this ledger by then.
+            inspection = wiring.inspection(settings, calls, self.now)
+            return _Held(settings, stamp, ledger, cycle, seal, calls, inspection, end.pop_all())
 
     def _keep(self, name: str, held: _Held) -> None:
         with self._lock:

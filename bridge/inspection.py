@@ -1,4 +1,4 @@
-"""When the daemon's record is checked, and what is done when it does not hold; never in the thread of the cycles.
+"""When a service's record is checked, and what is done when it does not hold; never in the thread of the cycles.
 
 After each checkpoint what came since the last good one, and everything at an interval. What was found is kept in a
 file: a new start neither checks everything again nor tells again what stands.
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 
 import orjson
 import structlog
@@ -82,43 +83,28 @@ class Means:
 
 
 class Inspection:
-    """Looks after the record in a thread of its own. ``look`` never waits."""
+    """What is due for one record, and what follows from it."""
 
     def __init__(self, means: Means, path: Path, every: timedelta) -> None:
+        self.fatal: ConfigError | None = None
+        """Why the brake could not be put on: nothing can keep the cycles from acting then but that there are none."""
+        self.asked = False
+        """Whether it waits for its turn."""
         self._means = means
         self._path = path
         self._every = every
         self._log = structlog.get_logger("bridge.inspection")
-        self._wake = threading.Event()
-        self._closed = threading.Event()
-        self._fatal: ConfigError | None = None
+        self._ended = False
         self._not_before: datetime | None = None
-        self._thread = threading.Thread(target=self._run, name="inspection", daemon=True)
 
-    def look(self) -> None:
-        """See soon whether something is to be checked. Raises ConfigError where the brake could not be put on."""
-        if self._fatal is not None:
-            raise self._fatal
-        if not self._thread.is_alive() and not self._closed.is_set():
-            self._thread.start()
-        self._wake.set()
-
-    def close(self) -> None:
-        """End a check that is under way, and look no more."""
-        self._closed.set()
-        self._wake.set()
+    def end(self) -> None:
+        """End a check that is under way, in another thread."""
+        self._ended = True
         self._means.end()
-        if self._thread.is_alive():
-            self._thread.join(PARTING)
 
-    def _run(self) -> None:
-        while self._wake.wait() and not self._closed.is_set():
-            self._wake.clear()
-            try:
-                self.inspect()
-            except Exception:  # noqa: BLE001 - a mistake in one check must not end all others
-                self._log.exception("record not checked", reason="a mistake in the program; please report it")
-                self._not_before = self._means.clock() + REST
+    def rest(self) -> None:
+        """Check nothing for a while."""
+        self._not_before = self._means.clock() + REST
 
     def inspect(self) -> None:
         """Check what is due now, in the caller's thread."""
@@ -130,9 +116,9 @@ class Inspection:
         try:
             found = self._check(state, now)
         except BridgeError as error:
-            if not self._closed.is_set():
+            if not self._ended:
                 self._log.warning("record not checked", reason=str(error))
-                self._not_before = now + REST
+                self.rest()
             return
         if found is not None:
             self._take(state, found, now)
@@ -163,7 +149,7 @@ class Inspection:
         try:
             self._means.brake(said)
         except ConfigError as error:
-            self._fatal = error  # nothing can keep the cycles from acting but that there are none
+            self.fatal = error
         self._keep(replace(state, broken=said, told=self._means.tell(said)))
 
     def _keep(self, state: State) -> State:
@@ -172,3 +158,47 @@ class Inspection:
         except OSError as error:
             self._log.warning("record's state not kept", path=str(self._path), reason=error.strerror)
         return state
+
+
+class Inspector:
+    """Makes the inspections that it is asked for, one after another, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[Inspection | None] = SimpleQueue()
+        self._now: Inspection | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
+
+    def look(self, inspection: Inspection) -> None:
+        """See soon whether something is to be checked; never waits. Raises ConfigError where a brake failed."""
+        if inspection.fatal is not None:
+            raise inspection.fatal
+        if inspection.asked or self._closed:
+            return
+        if not self._thread.is_alive():
+            self._thread.start()
+        inspection.asked = True
+        self._asked.put(inspection)
+
+    def close(self) -> None:
+        """End a check that is under way, and look no more."""
+        self._closed = True
+        self._asked.put(None)
+        if (now := self._now) is not None:
+            now.end()
+        if self._thread.is_alive():
+            self._thread.join(PARTING)
+
+    def _run(self) -> None:
+        while (inspection := self._asked.get()) is not None:
+            self._now = inspection
+            inspection.asked = False
+            if self._closed:
+                return
+            try:
+                inspection.inspect()
+            except Exception:  # noqa: BLE001 - a mistake in one check must not end all others
+                structlog.get_logger("bridge.inspection").exception(
+                    "record not checked", reason="a mistake in the program; please report it"
+                )
+                inspection.rest()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bridge.alerts import Alerts
     from bridge.domain.policy import Policy
     from bridge.engine.cycle import Cycle
+    from bridge.inspection import Inspection
     from bridge.openproject.client import Client
     from bridge.store.ledger import Ledger
     from bridge.web.site import Actions, Provider, Site
@@ -139,24 +140,24 @@ def sealing(settings: Settings, ledger: Ledger) -> Callable[[], None]:
     return seal_when_due
 
 
-@contextmanager
-def inspecting(settings: Settings, ledger: Ledger, calls: Alerts, now: Now = utc_now) -> Iterator[Callable[[], None]]:
-    """Has the record checked beside the cycles; what is yielded is called before each. Raises ConfigError."""
-    from subprocess import Popen
+def inspection(
+    settings: Settings, calls: Alerts, now: Now = utc_now, *, paused: Callable[[str], None] = lambda reason: None
+) -> Inspection | None:
+    """What checks the record of these settings; None where they want no checks. Raises ConfigError.
 
-    from structlog import get_logger
+    ``paused`` is told why nothing is put back any more.
+    """
+    from subprocess import Popen
 
     from bridge.alerts import Alert
     from bridge.inspection import Inspection, Means
     from bridge.store.checkpoint import SigningKey
     from bridge.store.inspection import Found, Task, inspect_apart, last_signed
-    from bridge.store.schema import EntryKind
     from bridge.store.seal import kept
 
     every = timedelta(seconds=settings.audit.verify_interval)
     if not every:
-        yield lambda: None
-        return
+        return None
     state_dir(settings)
     key = SigningKey.load_or_create(signing_key(settings))
     brake, at_work, ended = Pause(settings.state_dir), list[Popen[bytes]](), threading.Event()
@@ -182,10 +183,7 @@ def inspecting(settings: Settings, ledger: Ledger, calls: Alerts, now: Now = utc
 
     def stop_acting(said: str) -> None:
         brake.begin(f"the record is broken: {said}")
-        try:
-            ledger.record(EntryKind.PAUSE, {"by": "bridge", "reason": f"the record is broken: {said}"}, now())
-        except BridgeError as error:  # the brake holds all the same
-            get_logger("bridge.inspection").warning("the pause was not recorded", reason=str(error))
+        paused(f"the record is broken: {said}")
 
     def tell(said: str) -> bool:
         text = f"The record is broken, and nothing is put back any more: {said}. See: bridge audit verify"
@@ -196,11 +194,32 @@ def inspecting(settings: Settings, ledger: Ledger, calls: Alerts, now: Now = utc
         for process in at_work:
             process.kill()
 
-    inspection = Inspection(Means(last, check, stop_acting, tell, now, end), inspection_file(settings), every)
+    return Inspection(Means(last, check, stop_acting, tell, now, end), inspection_file(settings), every)
+
+
+@contextmanager
+def inspecting(settings: Settings, ledger: Ledger, calls: Alerts, now: Now = utc_now) -> Iterator[Callable[[], None]]:
+    """Has the record checked beside the cycles; what is yielded is called before each. Raises ConfigError."""
+    from structlog import get_logger
+
+    from bridge.inspection import Inspector
+    from bridge.store.schema import EntryKind
+
+    def record(reason: str) -> None:
+        try:
+            ledger.record(EntryKind.PAUSE, {"by": "bridge", "reason": reason}, now())
+        except BridgeError as error:  # the brake holds all the same
+            get_logger("bridge.inspection").warning("the pause was not recorded", reason=str(error))
+
+    made = inspection(settings, calls, now, paused=record)
+    if made is None:
+        yield lambda: None
+        return
+    inspector = Inspector()
     try:
-        yield inspection.look
+        yield lambda: inspector.look(made)
     finally:
-        inspection.close()
+        inspector.close()
 
 
 def inspection_file(settings: Settings) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import ConfigError, RetryLater
-from bridge.inspection import REST, Inspection, Means, read_state
+from bridge.inspection import REST, Inspection, Inspector, Means, read_state
 from bridge.store.audit import Finding
 from bridge.store.inspection import Found
 
@@ -157,4 +157,4 @@ def test_cycles_end_when_the_brake_cannot_be_put_on(record: Record) -> None:
     inspection.inspect()
     assert record.told == [BAD.message]
     with pytest.raises(ConfigError, match="paused"):
-        inspection.look()
+        Inspector().look(inspection)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -239,6 +240,24 @@ class TestWorkers:
             worker.until("cycle", site="b")
         assert not any(line.get("site") == "c" for line in worker.log)
         assert worker.end() == 0  # within the grace, although the request still hangs
+
+    def test_a_site_whose_record_was_changed_is_paused_and_the_others_go_on(self, fleet: Fleet) -> None:
+        for name in "bc":
+            with (fleet.folder / name / "bridge.env").open("a") as env:
+                env.write("BRIDGE_AUDIT__VERIFY_INTERVAL=1\n")
+        worker = fleet.start()
+        worker.until("record holds")
+        fleet.settle()
+        with closing(sqlite3.connect(fleet.state / "b" / "bridge.db", timeout=15)) as file, file:
+            file.execute("UPDATE entry SET at = at + 1 WHERE seq = 2")
+        assert worker.until("record broken")["entry"] == 2
+        tickets = {name: fleet.illegal(name) for name in "bc"}
+        fleet.put_right("c")
+        assert worker.end() == 0
+        assert fleet.reverts("c") == {tickets["c"]: 1}
+        assert not fleet.reverts("b")
+        assert (fleet.state / "b" / "paused").read_text().startswith("the record is broken: entry 2 (")
+        assert not (fleet.state / "c" / "paused").exists()
 
     def test_jobs_hold_the_sites_name_and_no_secret(self, fleet: Fleet) -> None:
         worker = fleet.start()
