@@ -249,19 +249,25 @@ class Oracle:
             return "aggregation left a legal move"
         if deed.target in self._perhaps(ticket, shown, since):
             return "it may take back a move that an activity hides"
-        been: set[str] = set()
-        sure: set[str] = set()
-        for earlier in self.deeds(ticket.id)[:-1]:
-            been |= {earlier.target} if earlier.origin is not None else {earlier.target, INITIAL}
-            if earlier.origin in CLOSED and earlier.target not in CLOSED:
-                sure.clear()
-            unjudged = not earlier.own and (earlier.party is None or self._unsure_of(ticket, earlier) is not None)
-            hangs = earlier.target in AFTER_TEST and TESTED in been - sure
-            if (unjudged or hangs) and deed.target in been:
-                return "it may take back a move that cannot be judged, or that is legal only if such a one stands"
-            if not unjudged and not hangs:
-                sure.add(earlier.target)
+        if deed.target in self._left_in_doubt(ticket):
+            return "it may take back a move that cannot be judged, or that is legal only if such a one stands"
         return None
+
+    def _left_in_doubt(self, ticket: Ticket) -> frozenset[str]:
+        """Where the ticket had been before moves of which nobody can say that they stand."""
+        been, sure, doubted = set[str](), set[str](), frozenset[str]()
+        for deed in self.deeds(ticket.id)[:-1]:
+            if deed.origin in CLOSED and deed.target not in CLOSED:
+                sure.clear()
+            unjudged = not deed.own and (deed.party is None or self._unsure_of(ticket, deed) is not None)
+            # Legal only if a doubtful move stands; or only if it does not, as it takes that one back.
+            hangs = deed.target in doubted or (deed.target in AFTER_TEST and TESTED in been - sure)
+            been |= {deed.target} if deed.origin is not None else {deed.target, INITIAL}
+            if unjudged or hangs:
+                doubted |= been
+            else:
+                sure.add(deed.target)
+        return doubted
 
     def _perhaps(
         self, ticket: Ticket, shown: Sequence[tuple[Deed, bool]], since: Mapping[int, datetime]
