@@ -1,9 +1,10 @@
 """A fork server of bridges that are killed. Run as a program: an order a line on stdin, what became of it on stdout.
 
-Each order forks a process that runs cycles as ``bridge once`` does, with its own client over a real socket and its own
-SQLite file, and kills itself (SIGKILL, as ``kill -9`` or the kernel would) at the n-th of its fault points: right
-before and right after each HTTP request (the server has done it, and the answer is not read yet), and right before and
-right after each commit that writes. It also makes the disk full, read-only or busy. Nothing of this is in the bridge.
+Each order forks a process that runs cycles as ``bridge run`` or ``once`` does, with its own client over a real socket
+and its own SQLite file, and kills itself (SIGKILL, as ``kill -9`` or the kernel would) at the n-th of its fault
+points: right before and right after each HTTP request (the server has done it, and the answer is not read yet), right
+before and right after each commit that writes, and right before each file beside the database takes its place. It also
+makes the disk full, read-only or busy. Nothing of this is in the bridge.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,10 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.util import LRUCache
 
 from bridge import wiring
+from bridge.cli import service
+from bridge.daemon import Daemon
 from bridge.errors import BridgeError
+from bridge.notify import Notifier
 from bridge.settings import Settings
 from bridge.store import database
 
@@ -74,6 +78,11 @@ def watch(points: Points) -> None:
         if writes:
             points.at("after commit")
 
+    def watched_rename(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "os.rename":  # how a heartbeat and a checkpoint come to be what the next start finds
+            points.at(f"before {Path(str(arguments[1])).name} is written")
+
+    sys.addaudithook(watched_rename)
     HTTPAdapter.send = watched_send  # type: ignore[method-assign, assignment]
     DefaultDialect.do_commit = watched_commit  # type: ignore[method-assign]
 
@@ -112,16 +121,33 @@ def live(order: dict[str, Any]) -> None:
 
 
 def work(order: dict[str, Any]) -> None:
-    """What the bridge does in it."""
+    """What the bridge does in it: cycles as ``bridge once`` runs them, or as ``bridge run`` does."""
     settings = Settings.model_validate(order["settings"])
     now = datetime.fromisoformat(order["now"])
+    left = order["cycles"]
+    stop = threading.Event()
 
     def clock() -> datetime:
         return now
 
     rules = wiring.policy(settings.policy)
     with wiring.ledger(settings, clock) as ledger, wiring.cycle(settings, rules, ledger, now=clock) as cycle:
-        for _ in range(order["cycles"]):
+
+        def watched(missed: int) -> Mapping[str, object]:
+            nonlocal now, left
+            told = service._cycle(cycle, missed, Notifier(), seal, wiring.alerts(settings), lambda: None)
+            now += timedelta(seconds=1)
+            left -= 1
+            if not left:
+                stop.set()
+            return told
+
+        if order.get("daemon"):
+            seal = wiring.sealing(settings, ledger)
+            beat = wiring.heartbeat_file(settings)
+            Daemon(watched, interval=3600, jitter=0, heartbeat=beat, stop=stop, clock=clock).run()
+            return
+        for _ in range(left):
             cycle.run()
             now += timedelta(seconds=1)
 
@@ -141,13 +167,17 @@ def share_compiled_statements() -> None:
 def serve() -> None:
     """Forks until stdin ends. The first order is lived here, so that no fork has to import or compile anything."""
     share_compiled_statements()
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is for the daemons' logs
     for number, line in enumerate(sys.stdin):
         order = json.loads(line)
         if number == 0:
             work(order)
+            for thread in set(threading.enumerate()) - {threading.current_thread()}:
+                thread.join()  # a fork would have its locks without it
             gc.collect()
             gc.freeze()
-            print(json.dumps({"signal": 0, "code": 0}), flush=True)
+            print(json.dumps({"signal": 0, "code": 0}), file=answers)
             continue
         child = os.fork()
         if child == 0:
@@ -164,7 +194,7 @@ def serve() -> None:
             os._exit(code)
         _, status = os.waitpid(child, 0)
         killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        print(json.dumps({"signal": killed, "code": 0 if killed else os.WEXITSTATUS(status)}), flush=True)
+        print(json.dumps({"signal": killed, "code": 0 if killed else os.WEXITSTATUS(status)}), file=answers)
 
 
 if __name__ == "__main__":

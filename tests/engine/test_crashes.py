@@ -1,7 +1,8 @@
 """``kill -9`` at every point where something leaves the bridge's process; then it starts again.
 
 Every fault point there is: a run that nobody kills counts them, and then one run after another is killed at each. The
-killed process is a real one (``mortal``), with a real socket and a real SQLite file; the server goes on without it.
+killed process is a real one (``mortal``), the daemon with its heartbeat and its checkpoints, a real socket and a real
+SQLite file; the server goes on without it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def tell(undertaker: Undertaker, directory: Path, beginning: Site) -> Story:
         return beginning.copy(directory / f"copy-{next(count)}")
 
     end = begin()
-    points = undertaker.live(end).points
+    points = undertaker.live(end, daemon=True).points
     settle(undertaker, end)
     return Story(begin, points, end, end.books())
 
@@ -85,7 +86,7 @@ def test_killed_at_any_point_it_puts_back_once_and_explains_once(busy: Story, un
     assert sum("POST" in point for point in busy.points) == 4, "two explanations"
     for number, point in enumerate(busy.points, 1):
         site = busy.begin()
-        ended = undertaker.live(site, kill_at=number)
+        ended = undertaker.live(site, kill_at=number, daemon=True)
         assert ended.signal == SIGKILL, point
         settle(undertaker, site)
         assert site.own_moves() == site.own_comments() == PUT_BACK, f"killed {point} (point {number})"
@@ -99,7 +100,7 @@ def test_killed_at_any_point_of_the_very_first_start_nothing_is_lost_or_doubled(
 ) -> None:
     for number, point in enumerate(new.points, 1):
         site = new.begin()
-        assert undertaker.live(site, kill_at=number).signal == SIGKILL, point
+        assert undertaker.live(site, kill_at=number, daemon=True).signal == SIGKILL, point
         settle(undertaker, site)
         assert not site.own_moves(), "all of this happened before enforcement"
         assert site.books() == new.books, f"killed {point} (point {number})"
@@ -113,7 +114,7 @@ def test_a_bridge_that_dies_a_little_later_at_every_start_still_puts_back_once(
     busy = at_work(undertaker, tmp_path, "15.4")
     site = busy.begin()
     for number in itertools.count(1):
-        ended = undertaker.live(site, kill_at=number)
+        ended = undertaker.live(site, kill_at=number, daemon=True)
         if not ended.signal:
             break
         site.clock.advance(2)

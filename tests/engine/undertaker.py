@@ -51,7 +51,7 @@ class Undertaker:
         )
         warm = desk_with_a_past(directory / "warm", "17.6")
         warm.clock.advance(60)
-        self.live(warm)
+        self.live(warm, daemon=True)  # the first is lived in the server itself, which then has everything imported
 
     def _answer(self, environ: Any, start_response: Any) -> Any:
         assert self._server is not None
