@@ -125,6 +125,13 @@ def test_the_context_of_the_image_is_what_is_named_and_nothing_else() -> None:
     assert not any(line.startswith("!.") or "*" in line for line in lines if line.startswith("!"))
 
 
+def test_the_image_holds_what_the_pins_name_and_is_built_with_nothing_else() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    installs = re.findall(r"pip install (.+?)(?:&&|\n)", text)
+    assert len(installs) == 3
+    assert all("--require-hashes" in install or "--no-index" in install for install in installs)
+
+
 def test_the_image_is_built_from_files_that_are_there() -> None:
     copied = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
