@@ -167,7 +167,8 @@ class Inspector:
         self._asked: SimpleQueue[Inspection | None] = SimpleQueue()
         self._now: Inspection | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def look(self, inspection: Inspection) -> None:
         """See soon whether something is to be checked; never waits. Raises ConfigError where a brake failed."""
@@ -175,8 +176,10 @@ class Inspector:
             raise inspection.fatal
         if inspection.asked or self._closed:
             return
-        if not self._thread.is_alive():
-            self._thread.start()
+        with self._starting:  # a fleet's cycles ask from several threads at once
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
+                self._thread.start()
         inspection.asked = True
         self._asked.put(inspection)
 
@@ -186,7 +189,7 @@ class Inspector:
         self._asked.put(None)
         if (now := self._now) is not None:
             now.end()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(PARTING)
 
     def _run(self) -> None:

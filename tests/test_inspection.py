@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -158,3 +161,23 @@ def test_cycles_end_when_the_brake_cannot_be_put_on(record: Record) -> None:
     assert record.told == [BAD.message]
     with pytest.raises(ConfigError, match="paused"):
         Inspector().look(inspection)
+
+
+def test_cycles_that_ask_at_the_same_moment_have_one_thread_between_them(tmp_path: Path) -> None:
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # seconds: threads change places in the middle of nearly everything
+    try:
+        for _ in range(30):
+            inspector, at_once = Inspector(), threading.Barrier(4)
+            inspections = [Record(tmp_path / f"{number}.json", size=None).inspection() for number in range(4)]
+            with ThreadPoolExecutor(4) as cycles:
+                asked = [cycles.submit(_ask, inspector, inspection, at_once) for inspection in inspections]
+            assert [each.exception() for each in asked] == [None] * 4
+            inspector.close()
+    finally:
+        sys.setswitchinterval(switching)
+
+
+def _ask(inspector: Inspector, inspection: Inspection, at_once: threading.Barrier) -> None:
+    at_once.wait()
+    inspector.look(inspection)
