@@ -51,12 +51,17 @@ class Heartbeat:
 
 
 def read_heartbeat(path: Path) -> Heartbeat | None:
-    """The last heartbeat; None when there never was one, or the file is not one."""
+    """The last heartbeat; None when there never was one, or the file is not one.
+
+    Raises PermissionError where this user may not look.
+    """
     try:
         fields = orjson.loads(path.read_bytes())
         times = {name: _time(fields[name]) for name in ("last_cycle", "last_success", "stopped_at")}
         return Heartbeat(**fields | times | {"started_at": datetime.fromisoformat(fields["started_at"])})
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except PermissionError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parseaddr
 from enum import StrEnum
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -39,13 +42,27 @@ from bridge.errors import ConfigError
 
 PREFIX = "BRIDGE_"
 DOCKER_SECRETS = Path("/run/secrets")
+YEAR = 366 * 86400
+"""Seconds. What is to happen less often than once a year was mistyped."""
 NOT_SETTINGS = frozenset({"bridge_env_file"})
 """Variables with the prefix that are not settings: where to find them."""
 
 
+def _parts(text: str, *schemes: str) -> SplitResult | None:
+    """An address in its parts; None where it is none, or of another scheme."""
+    text = text.strip()
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # looked at when it is asked for
+    except ValueError:
+        return None
+    plain = all(c.isprintable() and not c.isspace() for c in text)
+    return parts if plain and parts.scheme in schemes and parts.hostname else None
+
+
 def _base_url(text: str) -> str:
-    parts = urlsplit(text.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _parts(text, "http", "https")
+    if parts is None:
         raise ValueError("must be the address of the OpenProject, like https://openproject.example.org")
     if parts.username or parts.password:
         raise ValueError("must not hold a user or password; the token goes into openproject.api_key")
@@ -63,27 +80,65 @@ def _token(secret: SecretStr) -> SecretStr:
         raise ValueError("is empty; create a token in OpenProject: My account, Access tokens, API")
     if text.startswith(("http://", "https://")):
         raise ValueError("looks like an address; the token is a line of letters and digits")
-    if ":" in text or any(c.isspace() for c in text):
+    if ":" in text or any(c.isspace() or not (c.isascii() and c.isprintable()) for c in text):
         raise ValueError("must be the bare token: one word, without 'apikey:' or 'Bearer' before it")
     return SecretStr(text)
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise ValueError(f"the file {path} cannot be read by this user ({error.strerror})") from None
+    if not there:
         raise ValueError(f"there is no file {path}")
     if not os.access(path, os.R_OK):
         raise ValueError(f"the file {path} cannot be read by this user")
     return path
 
 
+_ENCODED = " (with %2F for / in the password, %3A for :, %40 for @)"
+
+
+def _proxy(secret: SecretStr) -> SecretStr:
+    if _parts(secret.get_secret_value(), "http", "https") is None:
+        raise ValueError(
+            f"must be like http://proxy.example.org:3128 or http://USER:PASSWORD@proxy.example.org:3128{_ENCODED}"
+        )
+    return secret
+
+
+def _database(secret: SecretStr) -> SecretStr:
+    scheme, _, rest = secret.get_secret_value().partition("://")
+    if scheme not in ("sqlite", "postgresql") or not rest:
+        raise ValueError("must be like sqlite:////var/lib/bridge/bridge.db or postgresql://USER:PASSWORD@HOST/NAME")
+    if scheme == "postgresql":
+        rest = rest.rpartition("@")[2]  # before it, a password may hold everything
+        if not rest.startswith("/") and _parts(f"postgresql://{rest}", "postgresql") is None:
+            raise ValueError("must be like postgresql://USER:PASSWORD@HOST:5432/NAME")
+        if find_spec("psycopg") is None:
+            raise ValueError("on PostgreSQL needs the extra 'postgres': pip install 'openproject-bridge[postgres]'")
+    return secret
+
+
+def _addressees(text: str) -> str:
+    for part in text.split(",") if text.strip() else ():
+        address = parseaddr(part)[1]
+        if not address or any(map(str.isspace, address)) or not part.isprintable():
+            raise ValueError("must be mail addresses, separated by commas, like support@example.org")
+    return text
+
+
 Token = Annotated[SecretStr, AfterValidator(_token)]
+Database = Annotated[SecretStr, AfterValidator(_database)]
+Addressees = Annotated[str, AfterValidator(_addressees)]
 ExistingFile = Annotated[Path, AfterValidator(_existing)]
 
 
 class Section(BaseModel):
     """A group of settings. A name that it does not know is a typing error, and an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class OpenProject(Section):
@@ -97,7 +152,7 @@ class OpenProject(Section):
         default=None,
         description="Certificates to trust instead of the public ones (PEM). The environment's are not used.",
     )
-    proxy: SecretStr | None = Field(
+    proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
         default=None, description="HTTP proxy, with its password where it has one. HTTPS_PROXY is not used."
     )
     public_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
@@ -165,8 +220,8 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def _issuer(text: str) -> str:
-    parts = urlsplit(text.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _parts(text, "http", "https")
+    if parts is None:
         raise ValueError("must be the provider's address, like https://id.example.org/realms/office")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise ValueError("must begin with https://; http is for a provider on this machine alone")
@@ -264,34 +319,32 @@ class Audit(Section):
         ge=1,
         description="Number of a ticket that gets the last checkpoint as a comment, in enforce mode.",
     )
-    mail_to: str = Field(
+    mail_to: Addressees = Field(
         default="",
-        pattern=r"^[^\r\n]*$",
         description="Who gets the last checkpoint by mail, separated by commas; by alerts.mail_server.",
     )
     publish_interval: float = Field(
-        default=86400, ge=3600, description="Seconds between two checkpoints that are posted or mailed."
+        default=86400, ge=3600, le=YEAR, description="Seconds between two checkpoints that are posted or mailed."
     )
     # A day: what changes an old entry is found within one, and reading everything costs the disk minutes.
     verify_interval: float = Field(
         default=86400,
         ge=0,
+        le=YEAR,
         description="Seconds between two checks of the whole record by the service; 0 for none at all. What is new is "
         "checked after each checkpoint.",
     )
 
 
 def _web_address(secret: SecretStr) -> SecretStr:
-    parts = urlsplit(secret.get_secret_value())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if _parts(secret.get_secret_value(), "http", "https") is None:
         raise ValueError("must be an address that begins with https://")
     return secret
 
 
 def _mail_server(secret: SecretStr) -> SecretStr:
-    parts = urlsplit(secret.get_secret_value())
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ValueError("must be like smtps://USER:PASSWORD@mail.example.org or smtp://localhost")
+    if _parts(secret.get_secret_value(), "smtp", "smtps") is None:
+        raise ValueError(f"must be like smtps://USER:PASSWORD@mail.example.org or smtp://localhost{_ENCODED}")
     return secret
 
 
@@ -304,8 +357,8 @@ class Alerts(Section):
     mail_server: Annotated[SecretStr, AfterValidator(_mail_server)] | None = Field(
         default=None, description="smtp://HOST or smtps://USER:PASSWORD@HOST that takes alerts by mail."
     )
-    mail_from: str = Field(default="", pattern=r"^[^\r\n]*$", description="Sender of these mails.")
-    mail_to: str = Field(default="", pattern=r"^[^\r\n]*$", description="Who gets them, separated by commas.")
+    mail_from: Addressees = Field(default="", description="Sender of these mails.")
+    mail_to: Addressees = Field(default="", description="Who gets them, separated by commas.")
     ping: Annotated[SecretStr, AfterValidator(_web_address)] | None = Field(
         default=None, description="Address asked for after each good cycle, at a service that misses a sign of life."
     )
@@ -352,7 +405,7 @@ class Settings(Section):
         default=Path("bridge-state"),
         description="Folder of the ledger, the heartbeat and the reports. Under systemd, its StateDirectory.",
     )
-    store: SecretStr | None = Field(
+    store: Database | None = Field(
         default=None,
         description="Database of the ledger: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME. "
         "Without it, a SQLite file in state_dir.",
@@ -391,7 +444,7 @@ def _divides_a_minute(seconds: int) -> int:
 class Fleet(Section):
     """Many OpenProjects from one installation (``bridge fleet``)."""
 
-    database: SecretStr = Field(
+    database: Database = Field(
         description="PostgreSQL of the fleet's own, for its jobs: postgresql://USER:PASSWORD@HOST/NAME."
     )
     sites: Path = Field(
@@ -446,9 +499,8 @@ def load_site(env_file: Path) -> Settings:
 
     Raises ConfigError as ``load`` does, and where a path depends on the folder that the program was started in.
     """
-    if not env_file.is_file():
-        raise ConfigError(f"there is no env file {env_file}")
-    settings, _, _ = _load(Settings, [(str(env_file), DotEnvSettingsSource(_Named, env_file=env_file))], {})
+    _must_be_there(env_file)
+    settings, _, _ = _load(Settings, [(str(env_file), _env_file(env_file))], {})
     for name, value in values(settings):
         if isinstance(value, Path) and not value.is_absolute():
             raise ConfigError(f"{_label(name)}: {value} must be a whole path, from / on [from {env_file}]")
@@ -464,9 +516,15 @@ _Sources = Iterable[tuple[str, EnvSettingsSource]]
 _Root = TypeVar("_Root", bound=Section)
 
 
+def _must_be_there(env_file: Path) -> None:
+    with _legible(env_file):
+        if not env_file.is_file():
+            raise ConfigError(f"there is no env file {env_file}")
+
+
 def _everywhere(env_file: Path | None) -> _Sources:
-    if env_file is not None and not env_file.is_file():
-        raise ConfigError(f"there is no env file {env_file}")
+    if env_file is not None:
+        _must_be_there(env_file)
     return _sources(env_file or Path(".env"))
 
 
@@ -534,10 +592,27 @@ class _Named(BaseSettings):
 
 def _sources(env_file: Path) -> Iterator[tuple[str, EnvSettingsSource]]:
     for folder in (DOCKER_SECRETS, Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/nonexistent")):
-        if folder.is_dir():
-            yield f"secret in {folder}", NestedSecretsSettingsSource(SecretsSettingsSource(_Named, folder))
-    yield str(env_file), DotEnvSettingsSource(_Named, env_file=env_file)
+        with _legible(folder):
+            if folder.is_dir():
+                yield f"secret in {folder}", NestedSecretsSettingsSource(SecretsSettingsSource(_Named, folder))
+    yield str(env_file), _env_file(env_file)
     yield "environment", EnvSettingsSource(_Named)
+
+
+def _env_file(path: Path) -> DotEnvSettingsSource:
+    with _legible(path):
+        return DotEnvSettingsSource(_Named, env_file=path)
+
+
+@contextmanager
+def _legible(path: Path) -> Iterator[None]:
+    """Raises ConfigError for what cannot be read in ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{error.filename or path} cannot be read by this user: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} cannot be read: it is not UTF-8 text") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -565,13 +640,20 @@ def _read(variables: Mapping[str, str | None], origin: str, root: type[Section])
             read.values[names[key]] = (text, origin)
         elif (stem := key.removesuffix("_file")) in names:
             try:
-                read.values[names[stem]] = (Path(text).read_text(encoding="utf-8").strip(), f"file {text}")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+                read.values[names[stem]] = (_content(text), f"file {text}")
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "is not plain text in UTF-8"
                 read.complaints.append(f"{_label(names[stem])}: {key.upper()} names {text}: {reason}")
         else:
             _unknown(key, names, origin, read)
     return read
+
+
+def _content(path: str) -> str:
+    text = Path(path).read_text(encoding="utf-8").strip()
+    if "\0" in text:
+        raise ValueError("a binary file")
+    return text
 
 
 def _unknown(key: str, names: Mapping[str, str], origin: str, read: _Read) -> None:
@@ -614,8 +696,9 @@ def _complaints(error: ValidationError, origins: Mapping[str, str], root: type[S
             message = "is not set, and has no default"
         origin = origins.get(name)
         where = f" [from {origin}]" if origin not in (None, "environment") else ""
-        label = _label(name) if name in leaves else name  # a whole section contradicts itself
-        yield f"{label}: {message[:1].lower()}{message[1:]}{where}"
+        # Where a section contradicts itself, its name; where two of them do, none.
+        label = f"{_label(name) if name in leaves else name}: " if name else ""
+        yield f"{label}{message[:1].lower()}{message[1:]}{where}"
 
 
 def _cautions(settings: Settings) -> Iterable[str]:

@@ -488,7 +488,10 @@ class Pause:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.write_text(reason + "\n", encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"{self.path} cannot be written: {error.strerror}") from None
+            raise ConfigError(
+                f"{self.path} cannot be written: {error.strerror}: set BRIDGE_STATE_DIR to a folder that this user may "
+                "write to"
+            ) from None
 
     def end(self) -> bool:
         """Go on. False when it was not paused. Raises ConfigError when the file cannot be removed."""

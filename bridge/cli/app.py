@@ -10,7 +10,7 @@ import typer
 
 from bridge import __version__
 from bridge.cli import frame, quick
-from bridge.errors import EXIT_UNAVAILABLE, BridgeError
+from bridge.errors import EXIT_UNAVAILABLE, EXIT_USAGE, BridgeError
 
 COMMANDS = {
     "run": "service:run",
@@ -92,6 +92,12 @@ def main() -> NoReturn:
         # Whoever read our output has gone (``bridge report | head``): not worth a word.
         sys.stderr.close()
         sys.exit(0)
+    except PermissionError as error:
+        frame.say(
+            f"bridge: {error.filename} belongs to somebody else ({error.strerror}): "
+            "run this as the bridge's own user; under systemd: sudo bridge"
+        )
+        sys.exit(EXIT_USAGE)
     except Exception:  # noqa: BLE001 - not swallowed: told in full below
         # Python's own exit code for it, 1, means "findings" here.
         frame.say("bridge: this is a mistake in the program itself; please report it with the lines below")

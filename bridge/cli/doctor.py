@@ -101,10 +101,14 @@ def _policy(settings: Settings) -> Policy:
 
 def _secrets(loaded: Loaded) -> Iterator[Check]:
     """Files with a secret in them that others on this machine can read."""
+    from pydantic import SecretStr
+
+    from bridge.settings import values
+
     open_files = []
-    for name in ("openproject.api_key", "openproject.client_secret", "openproject.proxy", "store"):
+    for name, value in values(loaded.settings):
         path = Path(loaded.origins.get(name, "").removeprefix("file "))
-        if path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        if isinstance(value, SecretStr) and path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             open_files.append(str(path))
     for path_name in sorted(set(open_files)):
         yield Check("secrets", State.WARNING, f"{path_name} can be read by other users", f"chmod 600 {path_name}")
@@ -113,7 +117,7 @@ def _secrets(loaded: Loaded) -> Iterator[Check]:
 def _state(settings: Settings) -> Iterator[Check]:
     folder = settings.state_dir
     above = folder
-    while not above.exists():
+    while not _is_there(above):
         above = above.parent
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         yield Check(
@@ -127,6 +131,13 @@ def _state(settings: Settings) -> Iterator[Check]:
     mebibytes = free.f_bavail * free.f_frsize // 2**20
     yield Check("state_dir", State.OK, f"{folder}, {mebibytes} MiB free")
     yield from _ledger(settings)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # in a folder that this user may not enter
+        return False
 
 
 def _ledger(settings: Settings) -> Iterator[Check]:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,6 +51,44 @@ def test_settings_are_shown_with_their_origin_and_without_secrets(
     plain = bridge("config", "show")
     assert "openproject.api_key\t***\tenvironment\tBRIDGE_OPENPROJECT__API_KEY" in plain.out
     assert token not in ran.out + ran.err + plain.out + plain.err
+
+
+@contextmanager
+def somebody_else() -> Iterator[None]:
+    """Whom the modes of files keep out: who runs the tests is often root."""
+    if os.geteuid():
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "pause", "resume", "doctor", "once", "report violations", "audit verify", "db backup copy"]
+)
+def test_who_may_not_look_into_the_state_directory_is_told_so(
+    bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    shutil.copy(ROOT / "config/cegape.yaml", "policy.yaml")
+    monkeypatch.setenv("BRIDGE_POLICY", "policy.yaml")
+    monkeypatch.setenv("BRIDGE_STATE_DIR", "closed/state")
+    monkeypatch.setattr("bridge.settings.DOCKER_SECRETS", Path("no-secrets"))
+    assert bridge("once").code == 0
+    bridge(*command.split())  # what it imports may be closed to that user as well
+    Path("copy").unlink(missing_ok=True)
+    tmp_path.chmod(0o777)
+    Path("closed").chmod(0)
+    try:
+        with somebody_else():
+            ran = bridge(*command.split())
+    finally:
+        Path("closed").chmod(0o700)
+    assert ran.code == (1 if command == "doctor" else 2)
+    assert "closed/state" in ran.out + ran.err
+    assert "this user" in ran.out + ran.err or "Permission denied" in ran.err
 
 
 def test_the_demo_finds_exactly_what_its_script_made(

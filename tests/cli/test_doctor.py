@@ -56,6 +56,14 @@ def test_a_token_file_that_others_can_read(bridge: Bridge, world: World, monkeyp
     assert "secrets" not in findings(bridge)
 
 
+def test_any_secret_in_a_file_that_others_can_read(
+    bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(".env").write_text("BRIDGE_ALERTS__WEBHOOK=https://chat.example.org/hooks/secret\n")
+    Path(".env").chmod(0o644)
+    assert findings(bridge)["secrets"] == ("warning", ".env can be read by other users", "chmod 600 .env")
+
+
 def test_a_broken_policy(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("broken.yaml").write_text("policy: 1\npolicy: 2\n")
     monkeypatch.setenv("BRIDGE_POLICY", "broken.yaml")
@@ -141,7 +149,7 @@ def test_an_account_that_may_not_put_back_what_it_would_have_to(bridge: Bridge, 
     state, found, remedy = findings(bridge)["transitions"]
     assert state == "failed"
     assert "back from RESOLU to NOUVEAU" in found
-    assert "Status transitions" in remedy
+    assert "Workflows" in remedy
     assert world.server.usage.by_kind["write"] == 0
 
 
