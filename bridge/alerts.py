@@ -81,6 +81,14 @@ def matters(report: CycleReport) -> frozenset[Alert]:
     found = set()
     if report.breaker is not None:
         found.add(Alert("breaker", f"The circuit breaker stopped all reverts: {report.breaker}. See: bridge status"))
+    if report.unreadable_projects:
+        found.add(
+            Alert(
+                "permission_lost",
+                f"The members of {report.unreadable_projects} project(s) cannot be read: moves there stay undecided, "
+                "and nothing is put back. See: bridge doctor",
+            )
+        )
     for acted in report.acted:
         if acted.result.value not in ("refused", "unproven"):
             continue

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
@@ -99,6 +100,13 @@ def test_a_permission_that_was_taken_away_is_told_as_such() -> None:
     lost = Acted(action(), Result.REFUSED, "OpenProject refuses: MissingPermission  not authorised")
     (alert,) = matters(report(lost))
     assert alert.matter == "permission_lost"
+    assert "bridge doctor" in alert.text
+
+
+def test_members_that_cannot_be_read_any_more_are_a_lost_permission() -> None:
+    (alert,) = matters(replace(report(), unreadable_projects=2))
+    assert alert.matter == "permission_lost"
+    assert "2 project" in alert.text
     assert "bridge doctor" in alert.text
 
 
