@@ -35,7 +35,9 @@ def init(
     state_dir: Annotated[str, typer.Option(help="Where the bridge shall keep its ledger.")] = "bridge-state",
     service: Annotated[
         bool,
-        typer.Option("--service", help="For the systemd service: bridge.env, a token that systemd hands on."),
+        typer.Option(
+            "--service", help="For the systemd service: bridge.env, and a folder of secrets that systemd hands on."
+        ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over settings and policy that are there.")] = False,
 ) -> None:
@@ -47,7 +49,9 @@ def init(
     from bridge.cli import doctor
     from bridge.settings import load
 
-    settings, secret, rules = folder / ("bridge.env" if service else ".env"), folder / "token", folder / "policy.yaml"
+    # For a service, the folder of secrets that systemd hands on, each named as its setting.
+    secret = folder / "secrets/openproject__api_key" if service else folder / "token"
+    settings, rules = folder / ("bridge.env" if service else ".env"), folder / "policy.yaml"
     there = [str(path) for path in (settings, secret, rules) if path.exists()]
     if there and not force:
         raise ConfigError(f"{', '.join(there)} would be written over: name another --folder, or add --force")
@@ -62,6 +66,7 @@ def init(
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        secret.parent.mkdir(mode=0o700, exist_ok=True)
         _write(secret, account.api_key.get_secret_value() + "\n", 0o600)
         _write(rules, beginning.read_text(encoding="utf-8"), 0o644)
         example = frame.shipped("bridge.example.env").read_text(encoding="utf-8")
@@ -72,7 +77,8 @@ def init(
         }
         if not service:
             given["BRIDGE_OPENPROJECT__API_KEY_FILE"] = str(secret)
-        _write(settings, _filled(example, given), 0o644)
+        # Other secrets may be written into it later: a proxy's password, an alert's address.
+        _write(settings, _filled(example, given), 0o600)
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from None
     frame.say(f"Written: {settings}, {secret}, {rules}.")

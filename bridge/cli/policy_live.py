@@ -254,7 +254,7 @@ def _transitions(tracker: Tracker, tickets: Iterable[Ticket], server: Server, po
             "transitions",
             State.FAILED,
             f"the account may not put a ticket of type {type_name} back from {here} to {told}",
-            "tick these for its role under Administration → Work packages → Status transitions",
+            "tick these for its role under Administration → Work packages → Workflows",
         )
     if asked and not lacking:
         yield Check("transitions", State.OK, f"the account could put back all {asked} kinds of ticket that were tried")

@@ -205,7 +205,7 @@ def advice_text(policy: Policy, advice: Advice) -> str:
     lines: list[str] = []
     head = None
     if advice.untick:
-        lines.append("In OpenProject, under Administration → Work packages → Workflow, choose the role and the type,")
+        lines.append("In OpenProject, under Administration → Work packages → Workflows, choose the role and the type,")
         lines.append("and untick these moves. Then OpenProject no longer offers them, and less has to be put back.")
     for boxes in advice.untick:
         here = (boxes.party, boxes.type, boxes.enforced)

@@ -30,7 +30,7 @@ def test_with_all_options_it_asks_nothing_and_the_bridge_runs_with_what_it_wrote
     assert ran.code == 0, ran.err + ran.out
     assert "answers to Pont CEGAPE" in ran.err
     assert "ok       openproject: " in ran.out
-    assert Path("token").stat().st_mode & 0o777 == 0o600
+    assert [Path(name).stat().st_mode & 0o777 for name in ("token", ".env")] == [0o600, 0o600]
     assert Path("policy.yaml").read_bytes() == (ROOT / "config/cegape.yaml").read_bytes()
     settings = load().settings
     assert settings.openproject.url == world.url
@@ -49,7 +49,9 @@ def test_for_the_service_the_token_is_left_to_systemd(bridge: Bridge, world: Wor
     written = Path("etc/bridge.env").read_text()
     assert "\nBRIDGE_STATE_DIR=/var/lib/bridge\n" in written
     assert "\nBRIDGE_OPENPROJECT__API_KEY" not in written
-    assert Path("etc/token").read_text().strip() == token
+    assert Path("etc/secrets/openproject__api_key").read_text().strip() == token
+    assert Path("etc/secrets").stat().st_mode & 0o777 == 0o700
+    assert Path("etc/bridge.env").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_is_there_is_not_written_over(bridge: Bridge, world: World, token: str) -> None:

@@ -377,7 +377,7 @@ def test_an_unknown_format_is_told(bridge: Bridge) -> None:
 def test_the_advice_names_boxes_and_what_no_box_can_do(bridge: Bridge) -> None:
     ran = bridge("policy", "advise", str(CEGAPE))
     assert ran.code == 0
-    assert ran.out.startswith("In OpenProject, under Administration → Work packages → Workflow, choose the role")
+    assert ran.out.startswith("In OpenProject, under Administration → Work packages → Workflows, choose the role")
     assert (
         "\n\nrole Client (the client), every type: would be put back\n    NOUVEAU → NECESSITE CLARIFICATION, EN COURS"
     ) in ran.out

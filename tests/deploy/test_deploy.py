@@ -71,8 +71,12 @@ def test_the_service_tells_systemd_what_it_waits_for() -> None:
 def test_credentials_are_named_like_settings_and_the_token_is_not_in_the_environment(name: str) -> None:
     service = unit(name)["Service"]
     credential, _, source = service["LoadCredential"].partition(":")
-    assert credential in CREDENTIALS
-    assert source == "/etc/bridge/token"
+    # systemd.exec(5): of a folder, each file is a credential of its own, with its name after the folder's.
+    assert source == "/etc/bridge/secrets"
+    text = (DEPLOY / "systemd" / name).read_text(encoding="utf-8")
+    told = re.findall(r"\b[a-z]+(?:__[a-z_]+)?\b", text.partition("by its name: ")[2].partition(".")[0])
+    assert len(told) == 3
+    assert {f"{credential}_{file}" for file in told} <= CREDENTIALS
     assert "Environment" not in service
 
 
@@ -82,6 +86,27 @@ def test_the_administrators_command_is_the_services_own_user_settings_and_token(
     service = unit("bridge.service")["Service"]
     for name in ("DynamicUser", "User", "StateDirectory", "UMask", "EnvironmentFile", "LoadCredential"):
         assert f"--property={name}={service[name]}" in script
+
+
+def test_the_administrators_command_passes_on_what_was_typed_where_and_by_whom(tmp_path: Path) -> None:
+    (tmp_path / "systemd-run").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "systemd-run").chmod(0o755)
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SUDO_USER": "lea"}
+    typed = ["pause", "--reason", "the migration of Tuesday"]
+    ran = subprocess.run(
+        ["sh", DEPLOY / "systemd/bridge", *typed],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    told = ran.stdout.splitlines()
+    assert told[-4:] == ["/opt/bridge/bin/bridge", *typed]
+    assert {"--pipe", "--setenv=LOGNAME=lea", f"--property=WorkingDirectory=-{folder}"} <= set(told)
 
 
 # --- Containers -----------------------------------------------------------------------------------------------------

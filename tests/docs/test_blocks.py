@@ -22,10 +22,8 @@ from bridge.simulator import wall_clock
 from tests.cli.conftest import ROOT, World, world  # noqa: F401 - a fixture
 
 PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-BEFORE_THERE_ARE_SETTINGS = {Path("README.md"), Path("docs/install.md")}
-
 NOT_HERE = {
-    "sudo": "needs root on a machine with systemd",
+    r"sudo(?! bridge | sh )": "needs root on a machine with systemd",
     "systemctl": "needs systemd",
     "docker": "needs a Docker daemon and the network",
     "kubectl": "needs a cluster",
@@ -44,7 +42,10 @@ NOT_HERE = {
     "pg_dump": "needs a PostgreSQL of one's own",
     "BRIDGE_LIVE": "needs a real OpenProject",
 }
-"""Why a shell block with that word is not run but only parsed."""
+"""Why a shell block with that pattern is not run but only parsed."""
+
+HERE = {"/etc/bridge/": "etc/", "/var/lib/bridge/": "bridge-state/"}
+"""Where, in the folder of the test, the service's files are; its settings are those of the folder itself."""
 
 SHIM = f"""#!{sys.executable}
 # The program in this test's Python. What serves is stopped when it has begun; findings (1) are no failure.
@@ -80,9 +81,8 @@ class Block:
     @property
     def reason(self) -> str | None:
         """Why it is not run; None when it is."""
-        words = (re.escape(word) for word in NOT_HERE)
-        found = re.search(rf"(?<![\w.-])({'|'.join(words)})(?![\w.]*/)", self.text)
-        return NOT_HERE[found[1]] if found else None
+        found = (why for words, why in NOT_HERE.items() if re.search(rf"(?<![\w.-]){words}(?![\w.]*/)", self.text))
+        return next(found, None)
 
 
 def blocks(page: Path) -> list[Block]:
@@ -98,12 +98,15 @@ def folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A checkout without a development environment, an OpenProject that has seen some work, and its token at hand."""
     place = tmp_path / "checkout"
     shutil.copytree(ROOT / "config", place / "config")
+    (place / "etc").mkdir()
+    shutil.copy(ROOT / "config/cegape.yaml", place / "etc/policy.yaml")
     programs = tmp_path / "bin"
     programs.mkdir()
     token = world.instance.token("bridge")
     (place / "token-from-openproject").write_text(token)
     for path, text in (
         (programs / "bridge", SHIM),
+        (programs / "sudo", '#!/bin/sh\nexec "$@"\n'),
         (programs / "editor", f'#!/bin/sh\necho {token} >"$1"\n'),
         (place / "run", f'#!/bin/sh\nshift\nexec {programs}/bridge "$@"\n'),
     ):
@@ -126,18 +129,20 @@ def folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_what_a_page_tells_people_to_type_works(page: Path, folder: Path, world: World) -> None:  # noqa: F811
     todo = [block for block in blocks(page) if block.language == "sh"]
-    if page not in BEFORE_THERE_ARE_SETTINGS:
-        (folder / ".env").write_text(
-            "BRIDGE_OPENPROJECT__API_KEY_FILE=token-from-openproject\nBRIDGE_POLICY=config/cegape.yaml\n"
-        )
-        if any(block.reason is None for block in todo):
-            subprocess.run(["bridge", "once"], capture_output=True, check=True)
+    (folder / ".env").write_text(
+        "BRIDGE_OPENPROJECT__API_KEY_FILE=token-from-openproject\nBRIDGE_POLICY=config/cegape.yaml\n"
+    )
+    if any(block.reason is None for block in todo):
+        subprocess.run(["bridge", "once"], capture_output=True, check=True)
     for block in todo:
         if block.reason is not None:
             subprocess.run(["sh", "-n", "-c", block.text], check=True)
             continue
+        text = block.text
+        for there, here in HERE.items():
+            text = text.replace(there, f"{folder}/{here}")
         ran = subprocess.run(
-            ["sh", "-eu", "-c", block.text], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            ["sh", "-eu", "-c", text], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
         assert ran.returncode == 0, f"{page}:{block.line}\n{block.text}\n{ran.stdout}{ran.stderr}"
 

@@ -46,7 +46,7 @@ class Beyond:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """For an administrator of OpenProject, under Administration → Work packages → Status transitions."""
+    """For an administrator of OpenProject, under Administration → Work packages → Workflows."""
 
     untick: tuple[Boxes, ...]
     beyond: tuple[Beyond, ...]
