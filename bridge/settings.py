@@ -44,6 +44,8 @@ PREFIX = "BRIDGE_"
 DOCKER_SECRETS = Path("/run/secrets")
 YEAR = 366 * 86400
 """Seconds. What is to happen less often than once a year was mistyped."""
+SHORTEST_TOKEN = 32
+"""Characters; OpenProject's tokens are 64, its clients' secrets 43. Names of files are shorter."""
 NOT_SETTINGS = frozenset({"bridge_env_file"})
 """Variables with the prefix that are not settings: where to find them."""
 
@@ -626,6 +628,7 @@ class _Read:
 def _read(variables: Mapping[str, str | None], origin: str, root: type[Section]) -> _Read:
     """What one source says. Its names are in lower case."""
     names = {variable(name).lower(): name for name, _ in fields(root)}
+    secret = {name for name, field in fields(root) if "SecretStr" in str(field.annotation)}
     other = FleetSettings if root is Settings else Settings
     others = {variable(name).lower() for name, _ in fields(other)} - names.keys()
     read = _Read({}, [], [])
@@ -643,10 +646,20 @@ def _read(variables: Mapping[str, str | None], origin: str, root: type[Section])
                 read.values[names[stem]] = (_content(text), f"file {text}")
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "is not plain text in UTF-8"
-                read.complaints.append(f"{_label(names[stem])}: {key.upper()} names {text}: {reason}")
+                named = f"{text}: {reason}"
+                if names[stem] in secret and _may_be_a_secret(text):
+                    named = (
+                        f"no such file ({reason}); the value itself belongs into {key.upper().removesuffix('_FILE')}"
+                    )
+                read.complaints.append(f"{_label(names[stem])}: {key.upper()} names {named}")
         else:
             _unknown(key, names, origin, read)
     return read
+
+
+def _may_be_a_secret(path: str) -> bool:
+    """Whether what should name a file is rather what should stand in it: that must not be repeated."""
+    return "://" in path or any(len(part) >= SHORTEST_TOKEN for part in path.split("/"))
 
 
 def _content(path: str) -> str:

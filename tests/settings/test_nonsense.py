@@ -123,6 +123,11 @@ def test_every_setting_has_its_nonsense() -> None:
     assert CANNOT_MEAN.keys() | ANYTHING.keys() == NAMES.keys()
 
 
+def command(name: str) -> tuple[str, ...]:
+    """One that needs this setting."""
+    return ("fleet", "check") if name.startswith("fleet.") else ("pause",) if name == "state_dir" else ("status",)
+
+
 def named(name: str, said: str) -> bool:
     """By itself, or as a part of the section that contradicts itself."""
     return variable(name) in said or name.rpartition(".")[2] in said
@@ -135,10 +140,9 @@ def test_a_setting_that_cannot_be_meant_is_named_and_ends_the_command_with_2(
     bridge: Bridge,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    command = ("fleet", "check") if name.startswith("fleet.") else ("pause",) if name == "state_dir" else ("status",)
     for nonsense in CANNOT_MEAN[name]:
         monkeypatch.setenv(variable(name), nonsense)
-        ran = bridge(*command)  # fails at a traceback
+        ran = bridge(*command(name))  # fails at a traceback
         assert ran.code == 2, (nonsense, ran)
         assert ran.out == ""
         assert named(name, ran.err), (nonsense, ran.err)
@@ -156,11 +160,31 @@ def test_a_file_that_holds_no_text_or_is_none_is_named_with_its_setting(
     (place / "binary").write_bytes(b"\0\1\2")
     (place / "latin").write_bytes("é".encode("latin-1"))
     monkeypatch.delenv(variable(name), raising=False)
-    for file in ("binary", "latin", "nowhere", ".", "x" * 300):
+    for file in ("binary", "latin", "nowhere", ".", "secrets/nowhere"):
         monkeypatch.setenv(f"{variable(name)}_FILE", file)
-        ran = bridge(*(("fleet", "check") if name.startswith("fleet.") else ("status",)))
+        ran = bridge(*command(name))
         assert ran.code == 2
         assert f"{variable(name)}_FILE names {file}: " in ran.err
+
+
+SECRET = [name for root in (Settings, FleetSettings) for name, field in fields(root) if "SecretStr" in repr(field)]
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(SECRET))
+def test_a_secret_where_the_name_of_its_file_belongs_is_not_repeated(
+    name: str,
+    place: Path,
+    bridge: Bridge,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(variable(name), raising=False)
+    for secret in (TOKEN, f"opapi-{TOKEN}", "Zk3_" * 11, f"postgresql://me:{HUSH}@h/n", TOKEN * 10):
+        monkeypatch.setenv(f"{variable(name)}_FILE", secret)
+        ran = bridge(*command(name))
+        assert ran.code == 2
+        assert f"{variable(name)}_FILE names no such file (" in ran.err
+        assert f"the value itself belongs into {variable(name)}\n" in ran.err
+        assert secret not in ran.err
 
 
 LIKE = ("", "https://", "http://h:", "smtp://", "postgresql://h:", "sqlite:///", "lea:scrypt:", "10.0.0.0/")
