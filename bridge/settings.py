@@ -704,7 +704,7 @@ def _complaints(error: ValidationError, origins: Mapping[str, str], root: type[S
     leaves = {name for name, _ in fields(root)}
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         name = ".".join(str(part) for part in detail["loc"])
-        message = detail["msg"].removeprefix("Value error, ")
+        message = " ".join(detail["msg"].removeprefix("Value error, ").split())  # a path may hold a line end
         if detail["type"] == "missing":
             message = "is not set, and has no default"
         origin = origins.get(name)
