@@ -1,8 +1,9 @@
 """Many OpenProjects from one installation: cycles a second of 1, 2 and 4 workers over 200 simulated sites.
 
-Each server lets every request wait as a real one far away would; the workers are processes, and the sites' ledgers
-SQLite files. All sites are due all the time, so what is counted is what a worker can do. Needs Debian's
-postgresql-common. ``python -m bench fleet`` or ``python -m bench.fleet [SITES]``.
+Each server lets every request wait as a real one far away would, one second and then four: at one, the cores that
+servers and workers share have something to do as well. The workers are processes, and the sites' ledgers SQLite files.
+All sites are due all the time, so what is counted is what a worker can do. Needs Debian's postgresql-common.
+``python -m bench fleet`` or ``python -m bench.fleet [SITES]``.
 """
 
 from __future__ import annotations
@@ -31,24 +32,24 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 ROOT = Path(__file__).parents[1]
-LATENCY = 1.0
-"""Seconds of each answer: so much that not the machine is measured, whose cores servers and workers share."""
+LATENCIES = (1.0, 4.0)
+"""Seconds of each answer."""
 AT_ONCE = 8
-MEASURED = 20.0
-"""Seconds, after every worker has watched nearly every site once: those first cycles cost seven requests, not one."""
+ANSWERS = 15
+"""So many times an answer's time is measured, after every worker has watched nearly every site once: those first cycles
+cost seven requests, not one."""
 
 
 class Slow:
-    """A server far away, from when ``far`` is set."""
+    """A server that is so far away."""
 
-    far = threading.Event()
+    latency = 0.0
 
     def __init__(self, app: Api) -> None:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if self.far.is_set():
-            time.sleep(LATENCY)
+        time.sleep(self.latency)
         return self._app(environ, start_response)
 
 
@@ -60,7 +61,7 @@ class Worker:
         self.popen = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
         self.watched: list[str] = []
         self.requests = 0
-        self.failed = 0
+        self.failed = ""
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -71,34 +72,43 @@ class Worker:
                 self.watched.append(told["site"])
                 self.requests += told["requests"]
             elif told.get("event") == "cycle failed":
-                self.failed += 1
+                self.failed = told["reason"]
 
 
-def measure(workers: int, environment: dict[str, str], sites: int) -> tuple[float, float]:
-    """Cycles and requests a second."""
+def measure(workers: int, environment: dict[str, str], sites: int) -> list[tuple[float, float]]:
+    """Cycles and requests a second, for each latency."""
     started = [Worker(environment) for _ in range(workers)]
     try:
-        while len({site for worker in started for site in worker.watched}) < sites or any(
-            len(set(worker.watched)) < sites * 0.97 for worker in started
-        ):
+        while any(len(set(worker.watched)) < sites * 0.97 for worker in started):
+            _none_failed(started)
             time.sleep(0.2)
-        Slow.far.set()
-        time.sleep(2 * LATENCY)
-        cycles, requests = sum(len(each.watched) for each in started), sum(each.requests for each in started)
-        began = time.perf_counter()
-        time.sleep(MEASURED)
-        seconds = time.perf_counter() - began
-        cycles = sum(len(each.watched) for each in started) - cycles
-        requests = sum(each.requests for each in started) - requests
+        rates = [rate(started, latency) for latency in LATENCIES]
     finally:
-        Slow.far.clear()
+        Slow.latency = 0.0
         for worker in started:
             worker.popen.send_signal(signal.SIGTERM)
         for worker in started:
             worker.popen.wait(60)
-    if any(worker.failed for worker in started):
-        raise SystemExit(f"{sum(worker.failed for worker in started)} cycles failed")
-    return cycles / seconds, requests / seconds
+    _none_failed(started)
+    return rates
+
+
+def _none_failed(workers: list[Worker]) -> None:
+    for worker in workers:
+        if worker.failed:
+            raise SystemExit(f"a cycle failed: {worker.failed}")
+
+
+def rate(workers: list[Worker], latency: float) -> tuple[float, float]:
+    def done() -> tuple[int, int]:
+        return sum(len(each.watched) for each in workers), sum(each.requests for each in workers)
+
+    Slow.latency = latency
+    time.sleep(2 * latency)
+    before, began = done(), time.perf_counter()
+    time.sleep(ANSWERS * latency)
+    after, seconds = done(), time.perf_counter() - began
+    return (after[0] - before[0]) / seconds, (after[1] - before[1]) / seconds
 
 
 def main() -> None:
@@ -132,18 +142,22 @@ def main() -> None:
             "BRIDGE_FLEET__BEAT": "2",
             "BRIDGE_LOG__FORMAT": "json",
         }
-        print(f"{sites} sites, {LATENCY:.0f} s an answer, {AT_ONCE} sites at once in a worker:", flush=True)
-        alone = 0.0
+        print(f"{sites} sites, {AT_ONCE} at once in a worker:", flush=True)
+        alone: list[float] = []
         for workers in (1, 2, 4):
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
-            cycles, rate = measure(workers, environment, sites)
+            rates = measure(workers, environment, sites)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            alone = alone or rate
+            alone = alone or [requests for _, requests in rates]
+            for latency, (cycles, requests), one in zip(LATENCIES, rates, alone, strict=True):
+                print(
+                    f"  {workers} workers, {latency:.0f} s an answer: {requests:.2f} requests/s = "
+                    f"{requests / one:.2f} times one worker; {cycles:.2f} cycles/s",
+                    flush=True,
+                )
             cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
             print(
-                f"  {workers} workers: {rate:.2f} requests/s = {rate / alone:.2f} times one worker; "
-                f"{cycles:.2f} cycles/s; CPU of all, the first included: {cpu:.0f} s; "
-                f"the largest: {after.ru_maxrss / 1024:.0f} MiB",
+                f"    CPU of all, first cycles included: {cpu:.0f} s; the largest: {after.ru_maxrss / 1024:.0f} MiB",
                 flush=True,
             )
 
