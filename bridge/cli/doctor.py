@@ -19,7 +19,7 @@ from bridge.errors import EXIT_FINDINGS, EXIT_FINE, BridgeError, ConfigError
 if TYPE_CHECKING:
     from bridge.domain.policy import Policy
     from bridge.openproject.tracker import MembershipReading, Server
-    from bridge.settings import Loaded, Settings
+    from bridge.settings import Loaded, OpenProject, Settings
 
 CLOCK_TOLERANCE = 5.0
 """Seconds. ``Date`` has whole seconds, and the request took a moment; more is a clock that is not kept."""
@@ -87,7 +87,7 @@ def examine(loaded: Loaded) -> Iterator[Check]:
         yield Check("policy", State.OK, f"{policy.name}: {len(policy.rules)} rules, {len(policy.statuses)} statuses")
     except ConfigError as error:
         yield Check("policy", State.FAILED, str(error).splitlines()[0], f"bridge policy check {loaded.settings.policy}")
-    yield from _openproject(loaded.settings, policy)
+    yield from examine_account(loaded.settings.openproject, policy)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -164,17 +164,18 @@ def _ledger(settings: Settings) -> Iterator[Check]:
 # --- There ----------------------------------------------------------------------------------------------------------
 
 
-def _openproject(settings: Settings, policy: Policy | None) -> Iterator[Check]:
+def examine_account(account: OpenProject, policy: Policy | None) -> Iterator[Check]:
+    """Every precondition in OpenProject, as it is found; what a policy needs only where there is one."""
     from bridge import wiring
     from bridge.cli.policy_live import compare_with
     from bridge.openproject.tracker import Tracker
 
-    with wiring.client(settings.openproject, dry_run=True) as client:
+    with wiring.client(account, dry_run=True) as client:
         tracker = Tracker(client)
         try:
             before = datetime.now(UTC)
             server = tracker.probe()
-            yield Check("openproject", State.OK, f"{settings.openproject.url} answers to {server.user_name}")
+            yield Check("openproject", State.OK, f"{account.url} answers to {server.user_name}")
             yield from _clock(server, before)
             yield from _language(server)
             yield from _features(server)

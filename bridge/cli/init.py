@@ -82,15 +82,14 @@ def init(
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from None
     frame.say(f"Written: {settings}, {secret}, {rules}.")
-    if service:
-        # Only systemd can be the service's user, with its token: deploy/systemd/bridge asks it to.
-        frame.say("Next: sudo bridge doctor")
-        raise typer.Exit(EXIT_FINE)
-
+    # The service's own settings can be read by systemd alone; what the account lacks can be asked now.
+    checks = doctor.examine_account(account, wiring.policy(rules)) if service else doctor.examine(load(settings))
     failed = False
-    for check in doctor.examine(load(settings)):
+    for check in checks:
         doctor.show(check)
         failed |= check.state is doctor.State.FAILED
+    if service:
+        frame.say("Next: sudo bridge doctor")
     raise typer.Exit(EXIT_FINDINGS if failed else EXIT_FINE)
 
 

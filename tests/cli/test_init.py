@@ -46,6 +46,8 @@ def test_for_the_service_the_token_is_left_to_systemd(bridge: Bridge, world: Wor
     options = ("--service", "--folder", "etc", "--state-dir", "/var/lib/bridge")
     ran = bridge("init", "--url", world.url, "--token-file", "given", *options)
     assert ran.code == 0, ran.err
+    assert "ok       openproject: " in ran.out
+    assert "sudo bridge doctor" in ran.err
     written = Path("etc/bridge.env").read_text()
     assert "\nBRIDGE_STATE_DIR=/var/lib/bridge\n" in written
     assert "\nBRIDGE_OPENPROJECT__API_KEY" not in written
@@ -89,13 +91,16 @@ def test_a_token_that_openproject_refuses_writes_nothing(bridge: Bridge, world: 
     assert [path.name for path in Path().iterdir()] == ["given"]
 
 
-def test_what_the_account_lacks_is_told_and_the_exit_code_says_so(bridge: Bridge, world: World, token: str) -> None:
+@pytest.mark.parametrize("options", [(), ("--service", "--state-dir", "/var/lib/bridge")])
+def test_what_the_account_lacks_is_told_and_the_exit_code_says_so(
+    bridge: Bridge, world: World, token: str, options: tuple[str, ...]
+) -> None:
     role = world.instance.role("Pont")
     world.instance.roles[role.id] = type(role)(role.id, role.name, role.permissions - {"view_members"})
-    ran = bridge("init", "--url", world.url, "--token-file", "given")
+    ran = bridge("init", "--url", world.url, "--token-file", "given", *options)
     assert ran.code == 1
     assert "View members" in ran.out
-    assert Path(".env").is_file()
+    assert Path("bridge.env" if options else ".env").is_file()
 
 
 def test_a_person_is_asked_until_the_answer_is_right(world: World, token: str) -> None:
