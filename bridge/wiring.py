@@ -6,7 +6,7 @@ Everything heavy is imported where it is made, so that a command that needs no l
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bridge.inspection import Inspection
     from bridge.openproject.client import Client
     from bridge.store.ledger import Ledger
+    from bridge.store.schema import EntryKind
     from bridge.web.site import Actions, Provider, Site
 
 Now = Callable[[], datetime]
@@ -109,6 +110,46 @@ def ledger(settings: Settings, now: Now = utc_now) -> Iterator[Ledger]:
     state_dir(settings)
     with Ledger.open(settings.store_url, now=now) as opened:
         yield opened
+
+
+def leave_note(settings: Settings, kind: EntryKind, facts: Mapping[str, object], now: Now = utc_now) -> None:
+    """Have something recorded that was done beside the daemon: by it, or by whoever writes the ledger next.
+
+    What was done is done: where no note can be left, the log says so.
+    """
+    from structlog import get_logger
+
+    from bridge.store import notes
+
+    try:
+        notes.leave(settings.state_dir, kind, facts, now())
+    except ConfigError as error:
+        get_logger("bridge").warning("not recorded", what=kind.value, reason=str(error))
+
+
+def _take_notes(settings: Settings, ledger: Ledger) -> None:
+    from structlog import get_logger
+
+    from bridge.store import notes
+
+    for name in notes.take_in(ledger, settings.state_dir):
+        get_logger("bridge").warning("what is no note was put aside", file=name)
+
+
+def _record_settings(settings: Settings, ledger: Ledger, now: Now) -> None:
+    """Write down the settings where they are others than the last ones; of secrets, that they are set."""
+    from bridge.settings import values
+    from bridge.store.schema import EntryKind
+
+    told = {name: _plain(value) for name, value in values(settings) if value is not None}
+    last = ledger.last_event(EntryKind.SETTINGS)
+    if last is None or {name: value for name, value in last.items() if name != "at"} != {"settings": told}:
+        ledger.record(EntryKind.SETTINGS, {"settings": told}, now())
+
+
+def _plain(value: object) -> object:
+    """A setting as the record spells it: exact, and the same after any reading."""
+    return value if isinstance(value, bool | int) else str(value)  # SecretStr shows stars
 
 
 def signing_key(settings: Settings) -> Path:
@@ -285,6 +326,7 @@ def cycle(
     from bridge.engine.cycle import Cycle, Options
     from bridge.openproject.tracker import Tracker
 
+    _record_settings(settings, ledger, now)
     # In observe mode nothing can be written, whatever the engine decides: the session itself refuses it.
     dry_run = settings.mode is not Mode.ENFORCE
     with client(settings.openproject, stop=stop, now=now, dry_run=dry_run, patience=patience) as session:
@@ -304,6 +346,7 @@ def cycle(
             brake=Pause(settings.state_dir),
             requests=lambda: session.usage.requests,
             progress=progress,
+            take_notes=lambda: _take_notes(settings, ledger),
             pool=pool,
         )
         try:
@@ -324,7 +367,8 @@ def web(
 ) -> Iterator[str]:
     """The dashboard's address while it is served. ``port`` overrides the setting's; 0 takes a free one.
 
-    With the daemon's ``ledger``, logins, pauses and acknowledgements are recorded. Raises ConfigError when there is no
+    With the daemon's ``ledger``, matters can be acknowledged and logins, pauses and downloads are recorded at once;
+    without it, by the daemon's next cycle. Raises ConfigError when there is no
     ledger to show, nobody could sign in, or the port is taken.
     """
     from bridge.web.app import create_app
@@ -381,7 +425,7 @@ def site(
             ticket_url=settings.openproject.public_url or settings.openproject.url,
             version=__version__,
             doors=doors,
-            actions=_actions(Pause(settings.state_dir), ledger, hint, now),
+            actions=_actions(settings, ledger, hint, now),
             pulse=lambda: read_heartbeat(heartbeat),
             paused=Pause(settings.state_dir).reason,
             now=now,
@@ -414,14 +458,18 @@ def _provider(given: Web) -> Provider | None:
     )
 
 
-def _actions(brake: Pause, ledger: Ledger | None, hint: Callable[[int], None] | None, now: Now) -> Actions:
-    """What the dashboard may bring about: the pause file always, the ledger only where it is held."""
+def _actions(settings: Settings, ledger: Ledger | None, hint: Callable[[int], None] | None, now: Now) -> Actions:
+    """What the dashboard may bring about. Where another process holds the ledger, it is left a note."""
     from bridge.store.schema import EntryKind
     from bridge.web.site import Actions
+
+    brake = Pause(settings.state_dir)
 
     def record(kind: EntryKind, details: dict[str, object]) -> None:
         if ledger is not None:
             ledger.record(kind, details, now())
+        else:
+            leave_note(settings, kind, details, now)
 
     def pause(who: str, reason: str) -> None:
         at = now()
@@ -432,13 +480,16 @@ def _actions(brake: Pause, ledger: Ledger | None, hint: Callable[[int], None] | 
         if brake.end():
             record(EntryKind.RESUME, {"by": who})
 
-    if ledger is None:
-        return Actions(pause, resume)
+    def acknowledge(who: str, matter: str) -> None:
+        record(EntryKind.ACKNOWLEDGEMENT, {"by": who, "matter": matter})
+
     return Actions(
         pause,
         resume,
-        acknowledge=lambda who, matter: record(EntryKind.ACKNOWLEDGEMENT, {"by": who, "matter": matter}),
+        # By the ledger, and at once: who has pressed the button must not see the matter again.
+        acknowledge=acknowledge if ledger is not None else None,
         record_login=lambda who, address: record(EntryKind.LOGIN, {"by": who, "from": address}),
+        record_export=lambda who, what: record(EntryKind.EXPORT, {"by": who, "what": what}),
         hint=hint,
     )
 

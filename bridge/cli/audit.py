@@ -331,8 +331,10 @@ def export(
 
 
 def _record_export(context: typer.Context, store: str | None, exported: Exported, now: datetime) -> None:
-    """Who took what out is written down, unless the bridge is at work, which then says so itself."""
+    """Who took what out is written down, by the bridge where one is at work."""
+    from bridge import wiring
     from bridge.errors import BridgeError
+    from bridge.store.database import Occupied
     from bridge.store.schema import EntryKind
 
     facts = {"by": login(), "entries": exported.entries, "size": exported.size}
@@ -340,6 +342,9 @@ def _record_export(context: typer.Context, store: str | None, exported: Exported
         with writing(context, store) as ledger:
             ledger.record(EntryKind.EXPORT, facts, now)
     except BridgeError as error:
+        if store is None and isinstance(error, Occupied):
+            wiring.leave_note(frame.settings(context), EntryKind.EXPORT, facts, lambda: now)
+            return
         frame.say(f"warning: the export itself was not written into the record: {error}")
 
 

@@ -109,6 +109,7 @@ def schedule(
     """
     from bridge import wiring
     from bridge.reports import conventions, delivery
+    from bridge.store.schema import EntryKind
 
     settings = frame.settings(context)
     policy = wiring.policy(settings.policy)
@@ -129,6 +130,7 @@ def schedule(
     refused = 0
     for done in delivery.deliver_due(held.schedules, now, held.zone, brought, desks, settings.state_dir, held.mailbox):
         refused += len(done.refused)
+        wiring.leave_note(settings, EntryKind.REPORT, done.facts())
         frame.put_json(done.facts()) if as_json else frame.put(
             f"{done.schedule}, {done.period}: {len(done.files)} files, {len(done.mailed)} mailboxes"
             + (f", refused: {', '.join(done.refused)}" if done.refused else "")

@@ -38,10 +38,11 @@ def run(
     ] = False,
 ) -> None:
     """Watch OpenProject until stopped: judge every move, and in enforce mode put illegal ones back."""
-    from bridge import wiring
+    from bridge import __version__, wiring
     from bridge.alerts import Alert
     from bridge.daemon import Daemon, read_heartbeat
     from bridge.notify import Notifier
+    from bridge.store.schema import EntryKind
 
     settings = frame.settings(context)
     frame.set_up_logs(settings)
@@ -52,6 +53,7 @@ def run(
         ledger = _led(held, settings, stop, manager) if standby else held.enter_context(wiring.ledger(settings))
         if ledger is None:
             return
+        ledger.record(EntryKind.START, {"mode": settings.mode.value, "version": __version__}, datetime.now(UTC))
         show = _reading(manager)
         seal = wiring.sealing(settings, ledger)
         cycle = held.enter_context(wiring.cycle(settings, rules, ledger, stop=stop, progress=show))
@@ -76,7 +78,10 @@ def run(
                 calls.tell(Alert("stopped", f"The bridge has stopped: {fatal}"))
             raise
         manager.stopping()
-        if not finished:
+        if finished:  # else a cycle still holds the ledger
+            with contextlib.suppress(BridgeError):  # a database that is gone does not hinder the end
+                ledger.record(EntryKind.STOP, {}, datetime.now(UTC))
+        else:
             # A read that the server lets hang cannot be interrupted, and would hold the process for minutes. The
             # ledger is committed; the next start finishes what this cycle began.
             sys.stderr.flush()
@@ -244,24 +249,27 @@ def pause(
     as_json: frame.Json = False,
 ) -> None:
     """Put nothing back from now on, in the daemon that runs too. Judging and recording go on."""
-    import getpass
-
     from bridge import wiring
+    from bridge.cli.audit import login
+    from bridge.store.schema import EntryKind
 
     settings = frame.settings(context)
-    text = f"paused by {getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC" + (
-        f": {reason}" if reason else ""
-    )
+    text = f"paused by {login()} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC" + (f": {reason}" if reason else "")
     wiring.Pause(settings.state_dir).begin(text)
+    wiring.leave_note(settings, EntryKind.PAUSE, {"by": login(), "reason": reason})
     frame.put_json({"paused": text}) if as_json else frame.put(text)
 
 
 def resume(context: typer.Context, as_json: frame.Json = False) -> None:
     """Let illegal moves be put back again. What was done during the pause is looked at in the next cycle."""
     from bridge import wiring
+    from bridge.cli.audit import login
+    from bridge.store.schema import EntryKind
 
     settings = frame.settings(context)
     was = wiring.Pause(settings.state_dir).end()
+    if was:
+        wiring.leave_note(settings, EntryKind.RESUME, {"by": login()})
     frame.put_json({"paused": None, "was_paused": was}) if as_json else frame.put(
         "resumed" if was else "was not paused"
     )

@@ -27,7 +27,7 @@ from bridge.domain.model import (
     WorkPackageId,
 )
 from bridge.domain.policy import Policy
-from bridge.domain.policy.rules import Reminder
+from bridge.domain.policy.rules import Exemption, Reminder
 from bridge.engine import poll
 from bridge.engine.act import Acted, Gate, Result
 from bridge.engine.judge import PRESENT, Judge, Place, Ruling
@@ -141,10 +141,12 @@ class Cycle:
         brake: Brake,
         requests: Callable[[], int] = lambda: 0,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        take_notes: Callable[[], None] = lambda: None,
         pool: Executor | None = None,
     ) -> None:
         """``requests`` counts what went to the server so far; ``progress`` is told how many of how many are read.
 
+        ``take_notes`` records what other processes have left to be recorded.
         ``pool`` is where activities are read: by default as many threads as ``options`` allow connections.
         """
         self._tracker = tracker
@@ -155,6 +157,7 @@ class Cycle:
         self._brake = brake
         self._requests = requests
         self._progress = progress
+        self._take_notes = take_notes
         self._pool = pool or ThreadPoolExecutor(options.connections, thread_name_prefix="read")
         self._owns_pool = pool is None
         self._server: Server | None = None
@@ -192,6 +195,8 @@ class Cycle:
         """
         before = self._requests()
         hint = tuple(hint)
+        self._take_notes()
+        self._note_pause()
         if self._options.mode is not Mode.ENFORCE:
             self._stand_down()
         server = self._know_server()
@@ -426,8 +431,21 @@ class Cycle:
         last = self._ledger.last_event(EntryKind.POLICY)
         if last is not None and last.get("hash") == self._policy.hash:
             return False
-        self._ledger.record(EntryKind.POLICY, {"hash": self._policy.hash}, now)
+        with self._ledger.batch():
+            self._ledger.record(EntryKind.POLICY, {"hash": self._policy.hash}, now)
+            for exemption in self._policy.exemptions:
+                self._ledger.record(EntryKind.EXEMPTION, _told(exemption) | {"policy": self._policy.hash}, now)
         return True
+
+    def _note_pause(self) -> None:
+        """Write down a pause that began or ended without a word: its file can be made and removed by hand."""
+        reason = self._brake.reason()
+        last = self._ledger.last_of((EntryKind.PAUSE, EntryKind.BREAKER, EntryKind.RESUME))
+        recorded = last is not None and last is not EntryKind.RESUME
+        if reason is not None and not recorded:
+            self._ledger.record(EntryKind.PAUSE, {"reason": reason}, self._server_now())
+        elif reason is None and recorded:
+            self._ledger.record(EntryKind.RESUME, {}, self._server_now())
 
     def _due_reviews(self, judge: Judge) -> list[Place]:
         places = (judge.place(work_package) for work_package in self._ledger.due_reviews(judge.now))
@@ -544,6 +562,17 @@ class Cycle:
 
 def _planned(ruling: Ruling) -> ChangeKey | None:
     return ruling.course.revert.change.key if ruling.course.revert is not None else None
+
+
+def _told(exemption: Exemption) -> dict[str, object]:
+    """An exemption for the ledger; a scope that is not there means any."""
+    scopes = {name: getattr(exemption, name) for name in ("rules", "projects", "people", "tickets")}
+    return {
+        "id": exemption.id,
+        "owner": exemption.owner,
+        "reason": exemption.reason,
+        "until": exemption.until.isoformat(),
+    } | {name: sorted(scope) for name, scope in scopes.items() if scope is not None}
 
 
 def _light(ruling: Ruling) -> Ruling:

@@ -554,6 +554,17 @@ class Ledger:
         rows = self.writer.read(_told(kind).where(fact.c.seq == last))
         return orjson.loads(rows[0][1]) if rows else None
 
+    def last_of(self, kinds: Collection[EntryKind]) -> EntryKind | None:
+        """Which of these kinds was recorded last; None when none of them was."""
+        event = schema.event.c
+        rows = self.writer.read(select(event.kind).where(event.kind.in_(kinds)).order_by(event.seq.desc()).limit(1))
+        return EntryKind(rows[0][0]) if rows else None
+
+    def recorded(self, kind: EntryKind, at: datetime) -> bool:
+        """Whether an event of this kind happened at this very moment."""
+        event = schema.event.c
+        return bool(self.writer.read(select(event.seq).where(event.kind == kind.value, event.at == at)))
+
     def last_publication(self, to: str) -> datetime | None:
         """When a checkpoint was last given there; None when never."""
         event = schema.event.c

@@ -317,11 +317,14 @@ def _reports(pages: Blueprint, reader: Reader) -> None:
         with reader.desk(reader.asked_period(), _whom(definition)) as made:
             content = definition.make(made)
             written = forms.render(content, made.language, form)
+        file = forms.file_name(content, form, made.period)
+        if reader.site.actions.record_export is not None:
+            reader.site.actions.record_export(g.user, file)
         return Response(
             written,
             content_type=forms.FORMATS[form],
             headers={
-                "Content-Disposition": f'attachment; filename="{forms.file_name(content, form, made.period)}"',
+                "Content-Disposition": f'attachment; filename="{file}"',
                 # Opened from here all the same, the page may use its own style and nothing else.
                 "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
             },

@@ -75,6 +75,8 @@ class Actions:
     """Somebody has seen a matter: who, and the matter's key."""
     record_login: Callable[[str, str], None] | None = None
     """That somebody signed in: who, and from which address."""
+    record_export: Callable[[str, str], None] | None = None
+    """That somebody took a report away: who, and which file."""
     hint: Callable[[WorkPackageId], None] | None = None
     """Look at this ticket soon."""
 

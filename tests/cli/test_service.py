@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 import tenacity
 
+from bridge.cli.audit import login
 from bridge.daemon import read_heartbeat
 from tests.cli.conftest import ROOT, Bridge, World
 
@@ -71,6 +74,38 @@ def test_a_pause_holds_every_revert_until_it_is_ended(
     assert world.instance.statuses[ticket.state.status].name == "NOUVEAU"
 
 
+def events(*kinds: str) -> list[dict[str, Any]]:
+    """What the ledger holds of these kinds, oldest first."""
+    query = "SELECT e.kind, f.payload FROM event e JOIN fact f ON f.seq = e.seq ORDER BY e.seq"
+    with closing(sqlite3.connect("bridge-state/bridge.db")) as database:
+        return [{"kind": kind} | json.loads(text) for kind, text in database.execute(query) if kind in kinds]
+
+
+def test_who_paused_and_resumed_and_why_is_in_the_record(bridge: Bridge, world: World) -> None:
+    now(world)
+    bridge("once")
+    bridge("pause", "--reason", "migration")
+    bridge("once")
+    bridge("resume")
+    bridge("once")
+    paused, resumed = events("pause", "resume")
+    assert (paused["kind"], paused["reason"], paused["by"]) == ("pause", "migration", login())
+    assert (resumed["kind"], resumed["by"]) == ("resume", login())
+
+
+def test_other_settings_are_recorded_and_the_same_ones_are_not_and_no_secret_is(
+    bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now(world)
+    for mode in ("observe", "observe", "enforce"):
+        monkeypatch.setenv("BRIDGE_MODE", mode)
+        assert bridge("once").code == 0
+    told = [event["settings"] for event in events("settings")]
+    assert [each["mode"] for each in told] == ["observe", "enforce"]
+    assert told[0]["openproject.api_key"] == "**********"
+    assert world.instance.token("bridge") not in json.dumps(told)
+
+
 # --- run, as a process ----------------------------------------------------------------------------------------------
 
 
@@ -102,11 +137,15 @@ def test_run_watches_until_sigterm(bridge: Bridge, world: World) -> None:
         assert bridge("status").code == 0
         second = bridge("once")
         assert second.code == 3
+        assert bridge("audit", "export", "proof").code == 0
+        while list(Path("bridge-state").glob("note-*")):
+            lines(process, "cycle")  # the next one takes the note in
         assert "another" in second.err
         process.send_signal(signal.SIGTERM)
         (*_, stopped) = lines(process, "stopped")
         assert stopped["unfinished"] is False
         assert process.wait(30) == 0
+        assert [event["kind"] for event in events("start", "stop", "export")] == ["start", "export", "stop"]
     finally:
         process.kill()
         process.communicate()

@@ -185,6 +185,37 @@ def test_a_file_stops_it_whatever_is_in_the_file(desk: Open, text: str) -> None:
     assert one.was_put_back_once(ticket, "NOUVEAU")
 
 
+def test_a_pause_made_and_ended_by_hand_is_recorded_with_its_text_once_also_over_a_restart(desk: Open) -> None:
+    one = desk()
+    assert one.events(EntryKind.PAUSE, EntryKind.RESUME) == []
+    one.brake.path.write_text("stop at once")
+    one.cycle()
+    one.stop()
+    one.cycle()
+    assert [event.details["reason"] for event in one.events(EntryKind.PAUSE)] == ["stop at once"]
+    one.brake.path.unlink()
+    one.cycle()
+    one.cycle()
+    assert [event.kind for event in one.events(EntryKind.PAUSE, EntryKind.RESUME)] == [
+        EntryKind.PAUSE,
+        EntryKind.RESUME,
+    ]
+    one.check_books()
+
+
+def test_the_bridges_own_brake_is_recorded_once_and_its_release_as_well(desk: Open) -> None:
+    one = desk(rules=policy(HALF))
+    storm(one)
+    one.cycle()
+    one.cycle()
+    assert one.brake.end()
+    one.cycle()
+    assert [event.kind for event in one.events(EntryKind.BREAKER, EntryKind.PAUSE, EntryKind.RESUME)] == [
+        EntryKind.BREAKER,
+        EntryKind.RESUME,
+    ]
+
+
 def test_what_is_there_and_cannot_be_read_stops_it_as_well(desk: Open) -> None:
     one = desk()
     one.brake.path.mkdir()
@@ -393,6 +424,17 @@ def test_an_exemption_lets_a_move_stand_and_is_recorded_with_it(desk: Open, scop
     names = {(use.work_package, use.exemption) for use in used}
     assert (exempt.id, "reprise") in names
     assert one.untouched(other) == ((other.id, "reprise") in names)
+
+
+def test_each_exemption_of_a_policy_is_recorded_with_it(desk: Open) -> None:
+    one = desk(rules=policy(exemption("people: 59")))
+    one.stop()
+    one.cycle()
+    [event] = one.events(EntryKind.EXEMPTION)
+    [version] = one.events(EntryKind.POLICY)
+    said = {name: value for name, value in event.details.items() if name in ("policy", "people", "rules")}
+    assert said == {"policy": version.details["hash"], "people": ["59"]}
+    assert {"id", "owner", "reason", "until"} <= event.details.keys()
 
 
 def test_an_exemption_ends_with_its_day(desk: Open) -> None:

@@ -11,6 +11,7 @@ from bridge.domain.policy import load
 from bridge.reports.catalog import REPORTS
 from bridge.store.checkpoint import SigningKey
 from bridge.store.ledger import Ledger
+from bridge.store.notes import take_in
 from bridge.store.queries import Queries
 from bridge.store.schema import EntryKind
 from bridge.store.seal import seal
@@ -75,6 +76,25 @@ def test_without_the_daemon_pausing_works_and_acknowledging_says_that_it_cannot(
     assert made.post("/acknowledge", matter="appeal:1").status_code == 409
     made.post("/pause")
     assert (made.desk.folder / "paused").exists()
+
+
+def test_who_took_which_report_away_is_recorded(visitor: Visitor) -> None:
+    assert visitor.get("/reports/violations").status_code == 200
+    assert visitor.get("/reports/nothing.csv").status_code == 404
+    assert recorded(visitor, EntryKind.EXPORT) == []
+    file = visitor.get("/reports/violations.csv").headers["Content-Disposition"].split('"')[1]
+    assert recorded(visitor, EntryKind.EXPORT) == [{"by": NAME, "what": file}]
+
+
+def test_without_the_daemon_what_people_do_is_left_for_it_to_record(visit: Visit) -> None:
+    made = visit(with_ledger=False)
+    assert made.log_in().status_code == 303
+    made.post("/pause", reason="a look first")
+    made.get("/reports/violations.csv")
+    with Ledger.open(f"sqlite:///{made.desk.folder}/bridge.db", now=lambda: made.desk.now) as ledger:
+        assert take_in(ledger, made.desk.folder) == []
+    for kind in (EntryKind.LOGIN, EntryKind.PAUSE, EntryKind.EXPORT):
+        assert [said["by"] for said in recorded(made, kind)][-1:] == [NAME], kind
 
 
 def recorded(visitor: Visitor, kind: EntryKind) -> list[dict[str, object]]:
