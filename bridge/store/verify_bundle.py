@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies a proof bundle of a bridge, offline: one file, Python 3.9 or newer, nothing else. It trusts only the key.
 
-    python3 verify_bundle.py bundle.jsonl [--key KEY] [--checkpoint FILE] [--show] [--json]
+    python3 verify_bundle.py bundle.jsonl [--key KEY] [--checkpoint FILE] [--accept-clock ENTRY] [--show] [--json]
 
 KEY is the public key as you were given it, not from the bundle. FILE is a checkpoint that you were sent earlier: the
 bundle must continue it. Exit code 0: everything holds; 1: it does not, and the output says why; 2: wrong usage.
@@ -124,7 +124,10 @@ def leaf_of(entry: Value) -> bytes:
     if payload is None:
         committed = bytes.fromhex(entry["commitment"])
     else:
-        committed = sha(bytes.fromhex(entry["salt"]) + payload.encode())
+        salt = bytes.fromhex(entry["salt"])
+        if len(salt) != 16:  # else bytes could move from the one to the other
+            raise Failed(f"the salt of entry {entry['seq']} is not of 16 bytes")
+        committed = sha(salt + payload.encode())
     leaf = {"at": entry["at"], "commitment": committed.hex(), "kind": entry["kind"], "seq": entry["seq"]}
     if entry.get("work_package") is not None:
         leaf["work_package"] = entry["work_package"]
@@ -291,8 +294,8 @@ def sentence(entry: Value) -> str:
 # --- The checks -----------------------------------------------------------------------------------------------------
 
 
-def verify(path: str, key_texts: list[str], earlier_note: str | None, show: bool) -> Value:
-    """The verdict. Raises Failed."""
+def verify(path: str, key_texts: list[str], earlier_note: str | None, show: bool, accepted: list[int]) -> Value:
+    """The verdict. ``accepted`` are entries at which a set back clock is explained. Raises Failed."""
     lines = lines_of(path)
     _, header = next(lines, ("", {}))
     if header.get("format") != FORMAT:
@@ -316,6 +319,9 @@ def verify(path: str, key_texts: list[str], earlier_note: str | None, show: bool
     earlier = None if earlier_note is None else compare(read_checkpoint(earlier_note, keys), checkpoints)
     check = {"ledger": check_ledger, "ticket": check_ticket, "consistency": check_consistency}[header["scope"]]
     verdict = check(header, checkpoints, lines, show)
+    for seq in verdict.pop("set_back", ()):
+        if seq not in accepted:
+            raise Failed(f"the clock was set back before entry {seq} (--accept-clock {seq} once that is explained)")
     if earlier is not None and earlier not in verdict.pop("proven") | {size}:
         raise Failed(f"the bundle does not prove that it continues the checkpoint of {earlier} entries that you have")
     return {
@@ -375,12 +381,11 @@ def check_ledger(header: Value, checkpoints: Checkpoints, lines: Lines, show: bo
     if compared != len(checkpoints):
         raise Failed("some checkpoints cover a part that the bundle does not hold")
     special.judge(anchor)
-    if set_back:
-        raise Failed(f"the clock was set back before entry {set_back[0]}")
     return {
         "entries": tree.size - anchor["size"],
         "checkpoints": compared,
         "erased": len(special.erased),
+        "set_back": set_back,
         "proven": set(checkpoints),
     }
 
@@ -469,13 +474,21 @@ def main(arguments: list[str] | None = None) -> int:
         help="the public key as you were given it: name+id+base64, or a file that holds it; once more for each key",
     )
     parser.add_argument("--checkpoint", help="a file with a checkpoint that you were sent earlier")
+    parser.add_argument(
+        "--accept-clock",
+        metavar="ENTRY",
+        type=int,
+        action="append",
+        default=[],
+        help="an entry at which a set back clock was explained to you; once more for each",
+    )
     parser.add_argument("--show", action="store_true", help="print every entry")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     options = parser.parse_args(arguments)
     try:
         keys = [key if "+" in key else text_of(key) for key in options.key]
         note = None if options.checkpoint is None else text_of(options.checkpoint).strip() + "\n"
-        verdict = verify(options.bundle, keys, note, options.show)
+        verdict = verify(options.bundle, keys, note, options.show, options.accept_clock)
     except Failed as error:
         verdict = {"holds": False, "reason": str(error)}
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:

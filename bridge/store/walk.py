@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import IO, Any
 
 from bridge.errors import RetryLater
-from bridge.store.chain import START
+from bridge.store.chain import SALT, START
 from bridge.store.merkle import WIDTH, complete
 
 _ENTRIES = """SELECT seq, at, kind, work_package, {}, salt, commitment, chain, stands_for FROM entry
@@ -161,12 +161,13 @@ def _walk(rows: Iterable[Any], stretch: Stretch, previous: tuple[int, bytes], wa
             try:
                 if payload is None:
                     walked.erased.append(seq)
-                    told = committed if salt is None and len(committed) == 32 else b""
+                    told = committed.hex() if salt is None and len(committed) == 32 else ""
                 else:
-                    told = sha256(salt + payload).digest() if committed is None else b""
+                    # The length, lest bytes move from the one to the other.
+                    told = sha256(salt + payload).hexdigest() if committed is None and len(salt) == SALT else ""
                 about = "" if ticket is None else f',"work_package":{ticket}'
                 leaf = sha256(
-                    f'\0{{"at":{at},"commitment":"{told.hex()}","kind":"{kind}","seq":{seq}{about}}}'.encode()
+                    f'\0{{"at":{at},"commitment":"{told}","kind":"{kind}","seq":{seq}{about}}}'.encode()
                 ).digest()
                 follows = sha256(chain + leaf).digest()
                 if at < last_at:

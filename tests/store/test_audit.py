@@ -154,6 +154,17 @@ def a_salt(sealed: Sealed, dice: random.Random) -> int:
     return seq
 
 
+def a_byte_moved_from_the_content_to_the_salt(sealed: Sealed, dice: random.Random) -> int:
+    seq = dice.randint(1, sealed.size)
+    with connected(sealed.url) as connection:
+        [(payload, salt)] = connection.execute(text("SELECT payload, salt FROM entry WHERE seq = :seq"), {"seq": seq})
+    sealed.tamper(
+        "UPDATE entry SET payload = :rest, salt = :longer WHERE seq = :seq",
+        seq=seq, rest=payload[1:], longer=bytes(salt) + payload[:1].encode(),
+    )  # fmt: skip
+    return seq
+
+
 def a_chain_value(sealed: Sealed, dice: random.Random) -> int:
     seq = dice.randint(1, sealed.size)
     sealed.tamper("UPDATE entry SET chain = :chain WHERE seq = :seq", seq=seq, chain=bytes(32))
@@ -329,6 +340,7 @@ TABLE: dict[Tampering, set[str]] = {
     a_kind: {"altered"},
     a_ticket: {"altered"},
     a_salt: {"altered"},
+    a_byte_moved_from_the_content_to_the_salt: {"altered"},
     a_chain_value: {"altered"},
     a_commitment_beside_the_payload: {"altered"},
     a_deletion: {"missing"},

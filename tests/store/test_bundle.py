@@ -149,6 +149,26 @@ def test_a_bundle_holds_after_redaction_and_retention(
         assert (code, verdict.get("reason")) == (0, None)
 
 
+def test_a_clock_that_was_set_back_can_be_accepted_where_it_was_explained(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, key = Clock(), SigningKey(Ed25519PrivateKey.generate())
+    with Ledger.open(url, now=clock) as ledger:
+        clock.now -= timedelta(days=1)
+        ledger.record(EntryKind.CYCLE, {}, clock.now)
+        public = key.verify_key(seal(ledger, key).origin)
+    export_ledger(url, tmp_path / "out", T0)
+    bundle = tmp_path / "out/bundle.jsonl"
+    code, verdict = check(capsys, bundle, "--key", public)
+    assert (code, verdict["reason"]) == (
+        1,
+        "the clock was set back before entry 2 (--accept-clock 2 once that is explained)",
+    )
+    assert check(capsys, bundle, "--key", public, "--accept-clock", "3")[0] == 1
+    code, verdict = check(capsys, bundle, "--key", public, "--accept-clock", "2")
+    assert (code, verdict["holds"]) == (0, True)
+
+
 def test_nothing_is_exported_that_nothing_proves(url: str, tmp_path: Path) -> None:
     with Ledger.open(url, now=Clock()):
         pass
@@ -227,6 +247,21 @@ def _summed(lines: list[dict[str, object]]) -> bytes:
     body = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
     end = {"is": "end", "lines": len(lines), "sha256": hashlib.sha256(body).hexdigest()}
     return body + json.dumps(end, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+
+
+def test_a_byte_moved_from_the_content_to_the_salt_is_noticed(
+    bundles: tuple[VerifyKey, Path, dict[str, bytes]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    public, directory, contents = bundles
+    for name in ("ledger", "ticket"):
+        lines = [json.loads(line) for line in contents[name].splitlines()[:-1]]
+        victim = next(line for line in lines if line.get("payload"))
+        victim["salt"] += victim["payload"][:1].encode().hex()
+        victim["payload"] = victim["payload"][1:]
+        path = directory / "moved.jsonl"
+        path.write_bytes(_summed(lines))
+        code, verdict = check(capsys, path, "--key", public)
+        assert (code, verdict["reason"]) == (1, f"the salt of entry {victim['seq']} is not of 16 bytes")
 
 
 @pytest.mark.parametrize(
