@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, zip_longest
@@ -21,11 +21,12 @@ from cryptography.x509 import Certificate
 from sqlalchemy import Connection, Table, create_engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from bridge.store import checkpoint, merkle, schema, timestamp
 from bridge.store.chain import START
 from bridge.store.checkpoint import Checkpoint, VerifyKey, WrongKey
-from bridge.store.database import Damaged, address, is_damage, snapshot
+from bridge.store.database import Damaged, address, is_damage, snapshot, streamed
 from bridge.store.projection import rebuild
 from bridge.store.record import stored_tree
 from bridge.store.schema import EntryKind, instant, microseconds
@@ -34,6 +35,15 @@ from bridge.store.walk import Stretch, Walked, walk_all
 
 _PROGRESS = 10_000
 """Entries between two reports of progress."""
+
+_ROWS = 1_000
+"""Rows of a table that are compared at once."""
+
+_UNDERIVABLE = (
+    ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
+    sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError,
+)  # fmt: skip
+"""What comes of entries that say something else than the bridge writes."""
 
 _STRETCH = 2**16
 """Entries that one process walks in one go."""
@@ -220,6 +230,8 @@ class _Check:
         self._covered = 0
         self._size = 0
         self._last_at: int | None = None
+        self._compared: list[Finding] | None = None
+        """What is wrong with the tables, where somebody had the time to look while the entries were walked."""
         self._tables_checked = False
 
     def everything(self, notes: Sequence[str], tables: bool) -> None:
@@ -234,11 +246,11 @@ class _Check:
         for note in notes:
             self._add_note(note)
         self._read_checkpoints()
-        self._walk()
+        self._walk(tables)
         self._explain()
         self._end()
         if tables and self._whole:
-            self._compare_tables()
+            self._findings += self._compared if self._compared is not None else self._compare_tables()
             self._tables_checked = True
 
     def timestamps(self, roots: Sequence[Certificate]) -> None:
@@ -328,13 +340,25 @@ class _Check:
 
     # --- Every entry ---
 
-    def _walk(self) -> None:
-        """Each stretch by itself, then the tree over all of them."""
+    def _walk(self, tables: bool) -> None:
+        """Each stretch by itself, then the tree over all of them. Meanwhile the tables, in this process."""
         size, chain, root = self._beginning()
+        stretches = self._stretches(size, chain)
+        processes = min(self._processes, len(stretches))
+        with walk_all(address(self._url), stretches, processes) as walking:
+            if tables and processes > 1:
+                try:
+                    self._compared = self._compare_tables()
+                except (DBAPIError, sqlite3.Error) as error:
+                    if not is_damage(error):
+                        raise  # else the walk says where the damage is, or all is said again in the end
+            self._gather(walking, size, root)
+
+    def _gather(self, walking: Iterable[Walked], size: int, root: bytes) -> None:
         groups = bytearray()
         rests: dict[int, list[bytes]] = {}
         chains: dict[int, bytes] = {}
-        for walked in self._stretches(size, chain):
+        for walked in walking:
             for problem in walked.problems:
                 self._tell(*problem)
             if walked.damage:
@@ -361,15 +385,15 @@ class _Check:
         self._anchor = size, chain.hex(), root.hex()
         return size, chain, root
 
-    def _stretches(self, size: int, chain: bytes) -> Iterator[Walked]:
-        """All stretches in order, walked by several processes at once."""
+    def _stretches(self, size: int, chain: bytes) -> list[Stretch]:
+        """What there is to walk over, in order."""
         [(low, high)] = self._query("SELECT (SELECT min(seq) FROM entry), (SELECT max(seq) FROM entry)")
         if high is None:
-            return
+            return []
         end = max(high, size + 1)
         # Not more than so many stretches, whatever number somebody has given to an entry.
         width = max(_STRETCH, (end - size) // _MOST_STRETCHES // merkle.WIDTH * merkle.WIDTH + merkle.WIDTH)
-        stretches = [
+        return [
             Stretch(
                 first,
                 min(first + width - 1, end),
@@ -380,7 +404,6 @@ class _Check:
             )
             for first in range(size + 1, end + 1, width)
         ]
-        yield from walk_all(address(self._url), stretches, min(self._processes, len(stretches)))
 
     def _tell(self, what: str, seq: int, more: int, text: str) -> None:
         """Keep a problem of the walk."""
@@ -503,31 +526,35 @@ class _Check:
                 )
                 return
 
-    def _compare_tables(self) -> None:
-        """Derive every table again and compare row by row."""
+    def _compare_tables(self) -> list[Finding]:
+        """Derive every table again and compare row by row. Means something only where the entries hold."""
         # A database without a name: SQLite keeps it in memory and spills to a file of its own when it grows.
         engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=StaticPool)
         try:
             with engine.begin() as again:
-                schema.metadata.create_all(again, tables=schema.PROJECTIONS, checkfirst=False)
-                rebuild(self._connection, again)
                 for table in schema.PROJECTIONS:
-                    self._compare_table(again, table)
+                    again.execute(CreateTable(table))
+                again.execute(CreateIndex(schema.decision_work_package))  # each decision looks for what it replaces
+                try:
+                    rebuild(self._connection, again)
+                except _UNDERIVABLE as error:
+                    return [Finding("table", None, f"the tables cannot be derived from the entries: {error!r}")]
+                return [found for table in schema.PROJECTIONS if (found := self._compare_table(again, table))]
         finally:
             engine.dispose()
 
-    def _compare_table(self, again: Connection, table: Table) -> None:
+    def _compare_table(self, again: Connection, table: Table) -> Finding | None:
         columns = [column.name for column in table.columns]
         order = ", ".join(column.name for column in table.primary_key)
         query = f"SELECT {', '.join(columns)} FROM {table.name} ORDER BY {order}"  # noqa: S608 - names of the schema
         place = columns.index("seq")
-        streams = (
-            contextlib.closing(connection.execution_options(yield_per=_PROGRESS).exec_driver_sql(query))
-            for connection in (self._connection, again)
-        )
-        with next(streams) as stored, next(streams) as derived:
-            for is_, should in zip_longest(stored, derived):
-                if is_ is None or should is None or tuple(is_) != tuple(should):
-                    seq = (is_ if should is None else should)[place]
-                    self._find("table", seq, f"table {table.name}: its row for entry {seq} is not what the entry tells")
-                    return
+        with (
+            contextlib.closing(streamed(self._connection, query)) as stored,
+            contextlib.closing(streamed(again, query)) as derived,
+        ):
+            while (some := stored.fetchmany(_ROWS)) == (others := derived.fetchmany(_ROWS)):
+                if not some:
+                    return None
+        is_, should = next(each for each in zip_longest(some, others) if each[0] != each[1])
+        seq = (is_ if should is None else should)[place]
+        return Finding("table", seq, f"table {table.name}: its row for entry {seq} is not what the entry tells")

@@ -41,6 +41,9 @@ Any other refusal (starting up, too many clients) passes."""
 
 _MIGRATIONS = "bridge.store:migrations"
 
+_AT_ONCE = 2_000
+"""Rows that PostgreSQL sends at once."""
+
 _migrating = threading.Lock()
 """Alembic keeps the database that it works on in a global: two threads would make each other's tables."""
 
@@ -381,6 +384,17 @@ def _check(connection: Connection, where: str) -> None:
             f"{where} is of another version of the bridge ({version}, not {HEAD}): bring an older one up to date with "
             "this version's `bridge db upgrade`, or install the newer bridge that wrote it"
         )
+
+
+def streamed(connection: Connection, query: str) -> Any:
+    """A cursor over many rows, a part of them in memory at a time. The caller's transaction, and the caller's to close.
+
+    On SQLite it is the driver's: SQLAlchemy's rows cost more than the reading. Errors are the same.
+    """
+    if connection.dialect.name == "sqlite":
+        raw: Any = connection.connection.driver_connection
+        return raw.execute(query)
+    return connection.exec_driver_sql(query, execution_options={"yield_per": _AT_ONCE})
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ entries in order: the same code, so that a projection can say nothing that the e
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,8 +19,8 @@ from sqlalchemy.engine import Dialect
 
 from bridge.store import schema
 from bridge.store.canonical import canonical
+from bridge.store.database import streamed
 from bridge.store.schema import LISTED, EntryKind, microseconds
-from bridge.store.views import fact
 
 Row: TypeAlias = tuple[object, ...]
 Payload: TypeAlias = Mapping[str, Any]
@@ -477,9 +478,9 @@ def write(connection: Connection, statements: Mapping[Statement, str], rows: dic
 
 def replay(connection: Connection) -> Iterator[tuple[int, str, int | None, Payload]]:
     """What every entry tells, in order: seq, kind, work package, payload. The caller's transaction."""
-    told = select(fact.c.seq, fact.c.kind, fact.c.work_package, fact.c.payload).order_by(fact.c.seq)
-    for rows in connection.execute(told.execution_options(yield_per=1000)).partitions():
-        for seq, kind, work_package, payload in rows:
+    told = streamed(connection, "SELECT seq, kind, work_package, payload FROM fact ORDER BY seq")
+    with contextlib.closing(told):
+        for seq, kind, work_package, payload in told:
             yield seq, kind, work_package, orjson.loads(payload)
 
 

@@ -341,7 +341,6 @@ decision = Table(
     Column("review_at", Instant, comment="Judge again after this; null when final"),
     Column("current", Boolean, nullable=False, comment="False once a later decision about the same change replaced it"),
     UniqueConstraint("day", "number", name="decision_id"),
-    Index("decision_work_package", "work_package"),
     Index(
         "decision_review",
         "review_at",
@@ -350,6 +349,8 @@ decision = Table(
     ),
     comment="Every verdict. The rows with current = true, ordered by latest, are each ticket's life in statuses",
 )
+
+decision_work_package = Index("decision_work_package", decision.c.work_package)
 
 action = Table(
     "action",

@@ -10,9 +10,11 @@ import pickle
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from queue import SimpleQueue
 from typing import IO, Any
 
 from bridge.errors import RetryLater
@@ -61,21 +63,39 @@ class Walked:
     """What the database said when it could not read on."""
 
 
-def walk_all(address: str, stretches: Sequence[Stretch], processes: int) -> Iterator[Walked]:
-    """Every stretch in order, walked by so many processes at once. ``address`` is as for ``walk_part``."""
+@contextlib.contextmanager
+def walk_all(address: str, stretches: Sequence[Stretch], processes: int) -> Iterator[Iterator[Walked]]:
+    """Every stretch in order, walked by so many processes at once, beside whatever the caller does before it looks.
+
+    ``address`` is as for ``walk_part``.
+    """
     if processes < 2:
-        yield from (walk_part(address, stretch) for stretch in stretches)
+        yield (walk_part(address, stretch) for stretch in stretches)
         return
     with contextlib.ExitStack() as held:
-        workers = [held.enter_context(_worker(address, stretches[n::processes])) for n in range(processes)]
-        for number in range(len(stretches)):
-            try:
-                walked: Walked | BaseException = pickle.load(workers[number % processes])  # noqa: S301 - our own child's
-            except EOFError:
-                raise RetryLater("a process that was to verify a part of the record was ended: verify again") from None
-            if isinstance(walked, BaseException):
-                raise walked
-            yield walked
+        queues = []
+        for number in range(processes):
+            own = stretches[number::processes]
+            stream = held.enter_context(_worker(address, own))
+            queues.append(queue := SimpleQueue[Walked | BaseException]())
+            # A thread that only waits: a process whose results nobody takes could not go on.
+            threading.Thread(target=_collect, args=(stream, len(own), queue), daemon=True).start()
+        yield (_taken(queues[number % processes]) for number in range(len(stretches)))
+
+
+def _collect(stream: IO[bytes], count: int, queue: SimpleQueue[Walked | BaseException]) -> None:
+    try:
+        for _ in range(count):
+            queue.put(pickle.load(stream))  # noqa: S301 - our own child's
+    except (EOFError, ValueError, OSError, pickle.UnpicklingError):
+        queue.put(RetryLater("a process that was to verify a part of the record was ended: verify again"))
+
+
+def _taken(queue: SimpleQueue[Walked | BaseException]) -> Walked:
+    walked = queue.get()
+    if isinstance(walked, BaseException):
+        raise walked
+    return walked
 
 
 @contextlib.contextmanager

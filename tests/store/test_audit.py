@@ -381,14 +381,25 @@ def test_tampering_is_found_and_its_place_named(tampering: Tampering, ledgers: l
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_a_ledger_has_lived_through_any_tampering_with_it_is_found(
-    fresh: Callable[..., str], tmp_path: Path, seed: int
+    fresh: Callable[..., str], kind: str, tmp_path: Path, seed: int
 ) -> None:
     dice = random.Random(seed)
-    sealed = make(fresh("sqlite", tables=True), tmp_path, seed).remember()
-    assert sealed.verify().findings == ()
-    tampering = dice.choice(sorted(TABLE, key=lambda each: each.__name__))
-    tampering(sealed, dice)
-    assert {finding.kind for finding in sealed.verify().findings} & TABLE[tampering], tampering.__name__
+    sealed = make(fresh(kind, tables=True), tmp_path, seed).remember()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit, "_STRETCH", dice.choice([32, 2**16]))  # by several processes, or by one
+        assert sealed.verify().findings == ()
+        tampering = dice.choice(sorted(TABLE, key=lambda each: each.__name__))
+        tampering(sealed, dice)
+        assert {finding.kind for finding in sealed.verify().findings} & TABLE[tampering], tampering.__name__
+
+
+@pytest.mark.parametrize("payload", [b"{}", b'{"at":1}', b"[]", b"{", b'{"at":"2026-11-24T09:00:00Z","person":{}}'])
+def test_an_entry_that_says_nothing_that_can_be_read_is_a_finding(url: str, payload: bytes) -> None:
+    with Ledger.open(url, now=Clock()) as ledger, ledger.batch():
+        ledger.writer.draft(EntryKind.PERSON, None, payload)
+    [finding] = verify(url).findings
+    assert finding.kind == "table"
+    assert "cannot be derived" in finding.message
 
 
 def test_several_processes_find_what_one_finds(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
