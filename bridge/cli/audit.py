@@ -396,9 +396,10 @@ def redact(
             found = erasure.redact_person(ledger, UserId(person), by=by or login(), reason=reason)
         else:
             found = erasure.redact_text(ledger, text or "", by=by or login(), reason=reason)
-        erasure.scrub(ledger)
+        remains = erasure.scrub(ledger)
     frame.put(f"{found} entries redacted, their old bytes overwritten")
-    frame.say("Backups and bundles made before still hold the text: expire them as well")
+    for each in (*remains, "Backups and bundles made before still hold the text: expire them as well"):
+        frame.say(each)
 
 
 @app.command()
@@ -449,9 +450,10 @@ def retain(
     periods = dict(map(_period, keep))
     with writing(context, store) as ledger:
         retired = erasure.retire(ledger, periods, by=by or login(), cut=cut)
-        if retired.erased or retired.cut:
-            erasure.scrub(ledger)
+        remains = erasure.scrub(ledger) if retired.erased or retired.cut else ()
     frame.put(f"{retired.erased} entries erased" + (f", entries 1 to {retired.cut} cut off" if retired.cut else ""))
+    for each in remains:
+        frame.say(each)
 
 
 def _period(text: str) -> tuple[str, timedelta]:

@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, delete, func, insert, null, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, null, select, update
+from sqlalchemy.exc import DBAPIError
 
 from bridge.domain.model import UserId, WorkPackageId
 from bridge.errors import ConfigError, RetryLater
@@ -291,11 +292,11 @@ def _cut(ledger: Ledger, said: Mapping[str, object], before: int) -> int:
 # --- The bytes ------------------------------------------------------------------------------------------------------
 
 
-def scrub(ledger: Ledger) -> None:
-    """Overwrite what was erased where the database still keeps it: free pages, the write-ahead log, dead rows.
+def scrub(ledger: Ledger) -> tuple[str, ...]:
+    """Overwrite what was erased where the database still keeps it: free pages, dead rows, the log, statistics.
 
-    Rewrites the whole database. Raises RetryLater while somebody reads an SQLite database, which keeps the old bytes.
-    PostgreSQL's own archives (WAL shipped elsewhere, base backups) and all other backups are the operator's to expire.
+    Rewrites the whole database. Returns what only the administrator can do, in words; nothing on SQLite. Raises
+    RetryLater while somebody reads an SQLite database, which keeps the old bytes.
     """
     writer = ledger.writer
     with ledger.batch():
@@ -303,17 +304,40 @@ def scrub(ledger: Ledger) -> None:
     database = writer.database
     with translated(database.url):
         raw: Any = database.connection.connection.driver_connection
-        if database.sqlite:
-            raw.execute("VACUUM")
-            [busy, _, _] = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if busy:
-                raise RetryLater("the text is erased, but a reader keeps its old bytes in the log: scrub again later")
-            return
-        database.connection.rollback()
-        raw.autocommit = True
+        if not database.sqlite:
+            return _scrub_postgresql(database.connection)
+        raw.execute("VACUUM")
+        [busy, _, _] = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise RetryLater("the text is erased, but a reader keeps its old bytes in the log: scrub again later")
+    return ()
+
+
+_LOG_REMAINS = (
+    "PostgreSQL's write-ahead log still holds the old text until its files are written over: docs/audit.md says what a "
+    "superuser runs to have them removed. Archived log and replicas are yours to expire"
+)
+_STATISTICS_REMAIN = (
+    "samples of the old text may be left in PostgreSQL's statistics: its owner or a superuser runs VACUUM FULL "
+    "pg_statistic in this database"
+)
+
+
+def _scrub_postgresql(connection: Connection) -> tuple[str, ...]:
+    connection.rollback()
+    connection.execution_options(isolation_level="AUTOCOMMIT")  # as VACUUM demands
+    try:
+        for table in (schema.entry, *schema.PROJECTIONS):
+            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
+        connection.exec_driver_sql("VACUUM FULL pg_statistic")  # says nothing where this user may not
+        owner = "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()"
+        owns = connection.exec_driver_sql(owner).scalar()
         try:
-            for table in (schema.entry, *schema.PROJECTIONS):
-                raw.execute(f"VACUUM FULL {table.name}")
-            raw.execute("CHECKPOINT")
-        finally:
-            raw.autocommit = False
+            connection.exec_driver_sql("CHECKPOINT")  # the old files go now, not in some minutes
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", "") != "42501":
+                raise
+    finally:
+        connection.rollback()
+        connection.execution_options(isolation_level=connection.default_isolation_level)
+    return (_LOG_REMAINS,) if owns else (_LOG_REMAINS, _STATISTICS_REMAIN)

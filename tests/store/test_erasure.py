@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,7 +23,7 @@ from bridge.store.ledger import Ledger, TicketReading
 from bridge.store.personal import about
 from bridge.store.schema import EntryKind
 from bridge.store.seal import seal
-from tests.store.databases import connected
+from tests.store.databases import connected, run
 from tests.store.lives import NAMES, T0, Clock, live
 
 NAME, WORDS = "Jeanne Très-Secrète", "mon numéro de sécurité sociale est 2 85 05 78 006 084"
@@ -71,20 +72,82 @@ def bytes_of(url: str) -> bytes:
     return b"".join(each.read_bytes() for each in Path(str(directory), "base", str(database)).iterdir())
 
 
+def flush(url: str) -> None:
+    """Have everything written to where ``bytes_of`` looks, also samples of it."""
+    if url.startswith("postgresql"):
+        for statement in ("ANALYZE", "CHECKPOINT"):
+            run(url, statement)
+
+
 @pytest.mark.parametrize("erase", ["person", "text"])
 def test_a_redacted_text_is_gone_from_every_byte_of_the_database(url: str, erase: str) -> None:
     secret = NAME if erase == "person" else WORDS
     with Ledger.open(url, now=Clock()) as ledger:
         fill(ledger)
-        if url.startswith("sqlite"):
-            assert secret.encode() in bytes_of(url)
+        flush(url)
+        assert secret.encode() in bytes_of(url)
         found = redact_person(ledger, PERSON, **BY) if erase == "person" else redact_text(ledger, WORDS, **BY)
         assert found == (3 if erase == "person" else 1)
-        scrub(ledger)
+        remains = scrub(ledger)
+        assert [each.split(":")[0] for each in remains] == (
+            ["PostgreSQL's write-ahead log still holds the old text until its files are written over"]
+            if url.startswith("postgresql")
+            else []
+        )
         assert secret.encode() not in bytes_of(url)
         assert ledger.watermark() is None  # and it goes on
     assert secret.encode() not in bytes_of(url)
     assert verify(url).findings == ()
+
+
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgresql")
+def test_what_the_documentation_has_a_superuser_run_takes_the_text_out_of_postgresqls_log(
+    fresh: Callable[..., str],
+) -> None:
+    url, secret = fresh("postgresql", tables=True), f"the secret {os.urandom(8).hex()}"
+    with connected(url) as connection:
+        cluster = Path(str(connection.scalar(text("SHOW data_directory"))))
+
+    def holders() -> list[str]:
+        files = [each for each in cluster.rglob("*") if each.is_file()]
+        return [str(each.relative_to(cluster)) for each in files if secret.encode() in each.read_bytes()]
+
+    with Ledger.open(url, now=Clock()) as ledger:
+        write(ledger, secret)
+        flush(url)
+        redact_text(ledger, secret, **BY)
+        scrub(ledger)
+        assert {name.split("/")[0] for name in holders()} == {"pg_wal"}
+    block = Path("docs/audit.md").read_text("utf-8").split("```sql\n")[1].split("```")[0]
+    before, reload_, switch, checkpoint, *after = block.strip().splitlines()
+    for statement in (before, reload_):
+        run(url, statement)
+    for _ in (cluster / "pg_wal").iterdir():
+        for statement in (switch, checkpoint):
+            run(url, statement)
+    for statement in after:
+        run(url, statement)
+    assert holders() == []
+
+
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgresql")
+def test_a_user_who_may_only_use_the_database_is_told_what_is_left_to_do(fresh: Callable[..., str]) -> None:
+    url, name = fresh("postgresql"), f"plain_{os.urandom(4).hex()}"
+    run(url, f"CREATE ROLE {name} LOGIN PASSWORD 'plain'")
+    run(url, f"GRANT CREATE ON SCHEMA public TO {name}")
+    plain = make_url(url).set(username=name, password="plain").render_as_string(hide_password=False)
+    with Ledger.open(plain, now=Clock()) as ledger:
+        write(ledger)
+        redact_text(ledger, WORDS, **BY)
+        assert [each.split(":")[0] for each in scrub(ledger)][1:] == [
+            "samples of the old text may be left in PostgreSQL's statistics"
+        ]
+        assert ledger.revisions(WP)[0].received["comment"] == "[redacted]"
+    assert verify(plain).findings == ()
+    run(url, f"DROP OWNED BY {name}")
+    run(url, f"DROP ROLE {name}")
 
 
 def test_what_a_person_did_stays_and_what_they_said_goes(url: str) -> None:
