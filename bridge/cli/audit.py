@@ -137,14 +137,14 @@ def _own_key(context: typer.Context, url: str) -> VerifyKey | None:
     """The public part of the key that signs on this machine."""
     from bridge.store import audit
     from bridge.store.checkpoint import SigningKey
-    from bridge.store.database import Damaged
+    from bridge.store.database import Damaged, NoLedger
 
     path = key_file(context)
     if not path.exists():
         return None
     try:
         origin = audit.origin(url)
-    except Damaged:
+    except (Damaged, NoLedger):
         return None  # the verification will say so
     return None if origin is None else SigningKey.load(path).verify_key(origin)
 

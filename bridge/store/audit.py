@@ -26,7 +26,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from bridge.store import checkpoint, merkle, schema, timestamp
 from bridge.store.chain import START
 from bridge.store.checkpoint import Checkpoint, VerifyKey, WrongKey
-from bridge.store.database import Damaged, address, is_damage, snapshot, streamed
+from bridge.store.database import WRONG_ROWS, Damaged, NoLedger, address, is_damage, snapshot, streamed
 from bridge.store.projection import rebuild
 from bridge.store.record import stored_tree
 from bridge.store.schema import EntryKind, instant, microseconds
@@ -39,11 +39,7 @@ _PROGRESS = 10_000
 _ROWS = 1_000
 """Rows of a table that are compared at once."""
 
-_UNDERIVABLE = (
-    ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
-    sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError,
-)  # fmt: skip
-"""What comes of entries that say something else than the bridge writes."""
+_UNDERIVABLE = (*WRONG_ROWS, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 _STRETCH = 2**16
 """Entries that one process walks in one go."""
@@ -120,7 +116,8 @@ def verify(
     time-stamps with; without any they are not checked. ``progress`` is told how many entries more were read.
     ``processes`` walk over the entries; as many as there are cores unless told.
 
-    Raises ConfigError where there is no ledger, Stop for a foreign or newer one, RetryLater when it does not answer.
+    Raises NoLedger where there is none and no note says that there was one, Stop for one of another version, RetryLater
+    when it does not answer.
     """
     try:
         with snapshot(url) as connection:
@@ -128,13 +125,16 @@ def verify(
             try:
                 check.everything(notes, tables)
                 check.timestamps(roots)
-            except (DBAPIError, sqlite3.Error) as error:
+            except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:
                 if not is_damage(error):
                     raise
                 check.damaged(error)
             return check.verdict()
-    except Damaged as error:
-        return Verdict(None, 0, None, 0, None, 0, (), False, (Finding("damaged", None, str(error)),))
+    except (Damaged, NoLedger) as error:
+        if isinstance(error, NoLedger) and not notes:
+            raise
+        kind = "cut" if isinstance(error, NoLedger) else "damaged"
+        return Verdict(None, 0, None, 0, None, 0, (), False, (Finding(kind, None, str(error)),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +349,7 @@ class _Check:
             if tables and processes > 1:
                 try:
                     self._compared = self._compare_tables()
-                except (DBAPIError, sqlite3.Error) as error:
+                except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:
                     if not is_damage(error):
                         raise  # else the walk says where the damage is, or all is said again in the end
             self._gather(walking, size, root)

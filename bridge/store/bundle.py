@@ -21,7 +21,7 @@ from bridge.domain.model import WorkPackageId
 from bridge.errors import ConfigError
 from bridge.store import merkle, schema
 from bridge.store.checkpoint import VerifyKey, read
-from bridge.store.database import snapshot
+from bridge.store.database import believing, parse, snapshot
 from bridge.store.projection import iso
 from bridge.store.record import Entry, entries, stored_tree
 from bridge.store.schema import EntryKind
@@ -62,7 +62,7 @@ class Exported:
 
 def export_ledger(url: str, directory: Path, now: datetime) -> Exported:
     """The whole record up to its last checkpoint. Raises ConfigError where there is none, or the directory is there."""
-    with snapshot(url) as connection:
+    with snapshot(url) as connection, believing(parse(url)):
         notes = _notes(connection)
         size = read(notes[-1]).size
         header: dict[str, object] = {"scope": "ledger"}
@@ -83,7 +83,7 @@ def export_ticket(
     ``since`` adds the proof that the record continues the checkpoint of that many entries. Raises ConfigError where
     there is no checkpoint, or nothing about the ticket.
     """
-    with snapshot(url) as connection:
+    with snapshot(url) as connection, believing(parse(url)):
         notes = _notes(connection)
         size = read(notes[-1]).size
         tree = stored_tree(connection)
@@ -115,7 +115,7 @@ def export_consistency(url: str, directory: Path, since: int, until: int | None,
 
     Raises ConfigError where one of the checkpoints is not there.
     """
-    with snapshot(url) as connection:
+    with snapshot(url) as connection, believing(parse(url)):
         notes = _notes(connection)
         later = notes[-1] if until is None else _note_of(notes, until)
         size = read(later).size

@@ -52,6 +52,10 @@ class Damaged(Stop):
     """The database is not what the database program wrote."""
 
 
+class NoLedger(ConfigError):
+    """There is none where one is to be read."""
+
+
 class Occupied(Stop):
     """Another bridge is writing to the database. A standby waits for it to end; everybody else must not start."""
 
@@ -90,6 +94,8 @@ def translated(url: URL) -> Iterator[None]:
         raise _translate(error, shown(url)) from error
     except sqlite3.Error as error:
         raise _sqlite_error(error, shown(url)) from error
+    except UnicodeDecodeError as error:  # what SQLite wanted to say of a damaged file quotes it
+        raise Damaged(f"{shown(url)} is damaged: keep the file, and restore the last backup") from error
 
 
 def _translate(error: DBAPIError, where: str) -> BridgeError:
@@ -134,9 +140,27 @@ def _sqlite_error(error: sqlite3.Error, where: str) -> BridgeError:
             return Stop(f"{where}: {error}")
 
 
+WRONG_ROWS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What comes of rows that say something else than a bridge writes."""
+
+
+@contextlib.contextmanager
+def believing(url: URL) -> Iterator[None]:
+    """Around what rests on stored rows alone: what no bridge can have written is damage, and no mistake of ours."""
+    try:
+        yield
+    except WRONG_ROWS as error:
+        raise Damaged(
+            f"{shown(url)} holds what no bridge writes ({error!r}): run bridge audit verify, keep the file, and "
+            "restore the last backup"
+        ) from error
+
+
 def is_damage(error: BaseException) -> bool:
     """Whether a database error says that something is wrong with what is stored, and not with the reading of it."""
     orig = getattr(error, "orig", error)
+    if isinstance(orig, UnicodeDecodeError):
+        return True
     if isinstance(orig, sqlite3.Error):
         # Without a code: text that is no UTF-8. SQLITE_ERROR: a table is gone.
         code = getattr(orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -312,7 +336,7 @@ def _migrate(connection: Connection, where: str) -> None:
 def snapshot(url: str) -> Iterator[Connection]:
     """A connection that cannot write, on the database as it is at this moment.
 
-    Raises ConfigError where there is no ledger, Stop for a foreign database or one of another version.
+    Raises NoLedger where there is none, Damaged for a foreign database, Stop for one of another version.
     """
     parsed = parse(url)
     with translated(parsed):
@@ -355,7 +379,7 @@ def _reading_engine(url: URL) -> Engine:
         raise ConfigError("an in-memory ledger cannot be read from elsewhere: name a file")
     path = Path(str(url.database)).absolute()
     if not path.is_file():
-        raise ConfigError(f"there is no ledger at {path}: check the path, or run `bridge once` first")
+        raise NoLedger(f"there is no ledger at {path}: check the path, or run `bridge once` first")
     uri = address(str(url))
     engine = create_engine(
         "sqlite://",
@@ -372,13 +396,18 @@ def _reading_engine(url: URL) -> Engine:
 
 def _check(connection: Connection, where: str) -> None:
     if connection.dialect.name == "sqlite" and connection.scalar(text("PRAGMA application_id")) != APPLICATION_ID:
-        raise Stop(f"{where} is another program's database: name a file of the bridge's own")
+        raise Damaged(
+            f"{where} is another program's database, or damaged: name a file of the bridge's own, or restore the last "
+            "backup"
+        )
     try:
         version = connection.scalar(text("SELECT version_num FROM alembic_version"))
     except DBAPIError as error:
         if isinstance(error.orig, sqlite3.DatabaseError) and not isinstance(error.orig, sqlite3.OperationalError):
             raise  # damaged
-        raise ConfigError(f"there is no ledger in {where} yet: run `bridge once` first") from None
+        raise NoLedger(f"there is no ledger in {where} yet: run `bridge once` first") from None
+    if version is None:
+        raise Damaged(f"{where} is damaged: it does not say of which version it is. Restore the last backup")
     if version != HEAD:
         raise Stop(
             f"{where} is of another version of the bridge ({version}, not {HEAD}): bring an older one up to date with "

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from bridge.domain.model import UserId, WorkPackageId
 from bridge.errors import ConfigError, RetryLater
 from bridge.store import schema
-from bridge.store.database import translated
+from bridge.store.database import believing, translated
 from bridge.store.ledger import Ledger
 from bridge.store.personal import Passage, Person, person
 from bridge.store.projection import iso, rebuild
@@ -78,7 +78,7 @@ def redact_person(ledger: Ledger, id_: UserId, *, by: str, reason: str) -> int:
 
     Raises ConfigError where a legal hold forbids it. Their number stays, and their moves with it.
     """
-    with ledger.batch():
+    with ledger.batch(), believing(ledger.writer.database.url):
         ledger.writer.flush()
         return _redact(ledger, person(ledger.writer.connection, id_), by, reason)
 
@@ -90,7 +90,7 @@ def redact_text(ledger: Ledger, text: str, *, by: str, reason: str) -> int:
     """
     if len(text) < 3:
         raise ConfigError("a text of less than three characters stands everywhere: name a longer one")
-    with ledger.batch():
+    with ledger.batch(), believing(ledger.writer.database.url):
         ledger.writer.flush()
         return _redact(ledger, Passage(text), by, reason)
 
@@ -187,7 +187,7 @@ def retire(ledger: Ledger, periods: Mapping[str, timedelta], *, by: str, cut: bo
             f"there is no retention for {', '.join(unknown)}; there is for {', '.join(sorted(RETIRABLE))}"
         )
     writer = ledger.writer
-    with ledger.batch():
+    with ledger.batch(), believing(writer.database.url):
         writer.flush()
         if None in writer.projection.holds:
             raise ConfigError("everything is under legal hold: nothing was erased. Release it first")

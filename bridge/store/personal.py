@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import Connection, select
 
 from bridge.domain.model import UserId
-from bridge.store.database import snapshot
+from bridge.store.database import believing, parse, snapshot
 from bridge.store.projection import Payload, replay
 from bridge.store.schema import EntryKind
 from bridge.store.views import fact
@@ -108,6 +108,6 @@ class Mention:
 
 def about(url: str, id_: UserId) -> tuple[Person, list[Mention]]:
     """Everything that the record holds about one person (an access request). Raises as ``snapshot`` does."""
-    with snapshot(url) as connection:
+    with snapshot(url) as connection, believing(parse(url)):
         who = person(connection, id_)
         return who, [Mention(*told) for told in replay(connection) if who.concerns(told[3])]

@@ -162,7 +162,7 @@ def walk(rows: Iterable[Any], stretch: Stretch, previous: tuple[int, bytes]) -> 
         if walked.last < stretch.last:
             walked.problems.append(("missing", walked.last + 1, stretch.last, ""))
             walked.last = stretch.last
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         walked.damage = str(error)
     return walked
 

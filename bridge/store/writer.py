@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Executable, Select, select
 from bridge.store import schema
 from bridge.store.canonical import canonical
 from bridge.store.chain import SALT, START, commitment, leaf_hash, link
-from bridge.store.database import Database, translated
+from bridge.store.database import Database, believing, translated
 from bridge.store.merkle import Tree
 from bridge.store.projection import SET_META, Projection, Row, iso, prepare, write
 from bridge.store.record import stored_tree
@@ -81,7 +81,8 @@ class Writer:
             try:
                 with connection.begin():
                     if self._stale:
-                        self._load(connection)
+                        with believing(self.database.url):
+                            self._load(connection)
                     self._owner = get_ident()
                     yield
                     self.flush()

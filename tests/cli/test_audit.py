@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,6 +95,78 @@ def test_a_damaged_file_is_a_verdict_and_not_an_error(lived: Bridge) -> None:
     assert said.code == 1
     assert "damaged" in said.out
     path.write_bytes(b"Dear Sir or Madam, " * 1000)
+    assert lived("audit", "verify").code == 1
+
+
+def _flip(file: bytearray, dice: random.Random) -> None:
+    file[dice.randrange(len(file))] ^= 1 << dice.randrange(8)
+
+
+def _scribble(file: bytearray, dice: random.Random) -> None:
+    for _ in range(dice.randint(2, 200)):
+        file[dice.randrange(len(file))] = dice.randrange(256)
+
+
+def _blot(file: bytearray, dice: random.Random) -> None:
+    start, length = dice.randrange(len(file)), dice.randint(1, 9000)
+    file[start : start + length] = bytes(len(file[start : start + length]))
+
+
+def _tear(file: bytearray, dice: random.Random) -> None:
+    del file[dice.randrange(len(file)) :]
+
+
+def _head(file: bytearray, dice: random.Random) -> None:
+    file[dice.randrange(100)] = dice.randrange(256)
+
+
+def _shuffle(file: bytearray, dice: random.Random) -> None:
+    size = 4096
+    one, other = (dice.randrange(len(file) // size) * size for _ in range(2))
+    file[one : one + size], file[other : other + size] = file[other : other + size], file[one : one + size]
+
+
+@pytest.mark.parametrize(
+    "damage", [_flip, _scribble, _blot, _tear, _head, _shuffle], ids=lambda each: each.__name__[1:]
+)
+def test_whatever_happens_to_the_file_every_command_says_so_in_words(
+    lived: Bridge, damage: Callable[[bytearray, random.Random], None]
+) -> None:
+    """``bridge`` fails the test where a traceback is printed."""
+    assert lived("audit", "export", "before").code == 0
+    whole = (STATE / "bridge.db").read_bytes()
+    for seed in range(6):
+        file, dice = bytearray(whole), random.Random(seed)
+        damage(file, dice)
+        for leftover in STATE.glob("bridge.db-*"):
+            leftover.unlink()
+        (STATE / "bridge.db").write_bytes(file)
+        said = lived("audit", "verify")
+        assert said.code in (0, 1) or "of another version of the bridge" in said.err, seed  # 0: nothing hangs on that
+        for command in (
+            ("audit", "checkpoints"),
+            ("audit", "person", "59"),
+            ("audit", "export", f"export-{seed}"),
+            ("audit", "seal"),
+            ("audit", "redact", "--text", "Bulletin", "--reason", "a letter"),
+            ("audit", "retain", "--keep", "cycle=0"),
+            ("db", "backup", f"backup-{seed}.db"),
+            ("db", "upgrade"),
+        ):
+            assert lived(*command).code in (0, 2, 3), (seed, command)
+
+
+def test_a_ledger_that_is_gone_or_empty_although_it_was_signed_does_not_hold(lived: Bridge) -> None:
+    path = STATE / "bridge.db"
+    path.unlink()
+    for leftover in STATE.glob("bridge.db-*"):
+        leftover.unlink()
+    said = lived("audit", "verify")
+    assert (said.code, "cut: there is no ledger at" in said.out) == (1, True)
+    path.touch()
+    assert lived("audit", "verify").code == 1
+    path.unlink()
+    path.mkdir()
     assert lived("audit", "verify").code == 1
 
 
