@@ -1,17 +1,21 @@
 """The ledger beside two stores without a chain, in the same run: sqlite-utils, and django-auditlog (models and ORM).
 
 All three write the same event to SQLite with a write-ahead log and synchronous=FULL: a committed event survives a power
-cut. They take turns, and the best round counts. Then a ledger of a million entries: proofs, verification, size.
+cut. They take turns, and the best round counts. Then a ledger of a million entries: proofs, verification, size. And the
+same beside django-auditlog on a throw-away PostgreSQL that syncs each commit (Debian's postgresql-common).
 """
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,23 +59,21 @@ Write = Callable[[int], None]
 """Writes so many events in one durable transaction."""
 
 
-def ours(directory: Path) -> tuple[Write, Path]:
-    path = directory / "bridge.db"
-    ledger = Ledger.open(f"sqlite:///{path}", now=lambda: datetime.now(UTC))
+def ours(url: str) -> Write:
+    ledger = Ledger.open(url, now=lambda: datetime.now(UTC))
 
     def write(count: int) -> None:
         with ledger.batch():
             for ticket in range(count):
                 ledger.record(EntryKind.HOLD, EVENT, AT, WorkPackageId(ticket))
 
-    return write, path
+    return write
 
 
-def sqlite_utils(directory: Path) -> tuple[Write, Path]:
+def sqlite_utils(path: Path) -> Write:
     """A table with the event's members as columns, and an index on ticket and time like ours."""
     import sqlite_utils as library
 
-    path = directory / "sqlite-utils.db"
     database = library.Database(path)
     database.enable_wal()
     database.execute("PRAGMA synchronous=FULL")
@@ -89,23 +91,16 @@ def sqlite_utils(directory: Path) -> tuple[Write, Path]:
             rows.append({"id": number, "at": AT.isoformat(), "kind": "hold", "ticket": ticket, **EVENT})
         table.insert_all(rows, batch_size=count)
 
-    return write, path
+    return write
 
 
-def django_auditlog(directory: Path) -> tuple[Write, Path]:
+def django_auditlog(database: Mapping[str, object]) -> Write:
     """Its LogEntry, many at a time by ``bulk_create``."""
     import django
     from django.conf import settings
 
-    path = directory / "auditlog.db"
     settings.configure(
-        DATABASES={
-            "default": {
-                "ENGINE": "django.db.backends.sqlite3",
-                "NAME": str(path),
-                "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"},
-            }
-        },
+        DATABASES={"default": database},
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "auditlog"],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         USE_TZ=True,
@@ -135,7 +130,7 @@ def django_auditlog(directory: Path) -> tuple[Write, Path]:
                 for ticket in range(count)
             )
 
-    return write, path
+    return write
 
 
 def rates(writers: dict[str, Write], count: int, transactions: int) -> dict[str, float]:
@@ -167,12 +162,12 @@ def milliseconds(run: Callable[[int], object], times: int) -> tuple[float, float
     return statistics.median(taken), max(taken)
 
 
-def beside_peers(directory: Path) -> None:
-    makers = {"bridge": ours, "sqlite-utils": sqlite_utils, "django-auditlog": django_auditlog}
-    writers, files = {}, {}
+def beside_peers(makers: dict[str, Callable[[], Write]], size: Callable[[str], int]) -> None:
+    """``size`` tells the bytes that one of them takes."""
+    writers = {}
     for name, make in makers.items():
         try:
-            writers[name], files[name] = make(directory)
+            writers[name] = make()
         except ModuleNotFoundError as error:
             print(f"  ({name} is left out: {error})")
     show(
@@ -183,12 +178,58 @@ def beside_peers(directory: Path) -> None:
     show("transactions a second, durable, one event each", rates(writers, 1, 400), "/s")
     sizes = {}
     for name, write in writers.items():
-        path = files[name]
-        before = path.stat().st_size
+        before = size(name)
         for _ in range(400):
             write(BATCH)
-        sizes[name] = (path.stat().st_size - before) / (400 * BATCH)
+        sizes[name] = (size(name) - before) / (400 * BATCH)
     show("bytes an event, with all indexes", sizes, "B ")
+
+
+def on_sqlite(directory: Path) -> None:
+    files = {name: directory / f"{name}.db" for name in ("bridge", "sqlite-utils", "django-auditlog")}
+    auditlog = {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(files["django-auditlog"]),
+        "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"},
+    }
+    beside_peers(
+        {
+            "bridge": lambda: ours(f"sqlite:///{files['bridge']}"),
+            "sqlite-utils": lambda: sqlite_utils(files["sqlite-utils"]),
+            "django-auditlog": lambda: django_auditlog(auditlog),
+        },
+        lambda name: files[name].stat().st_size,
+    )
+
+
+def on_postgresql() -> None:
+    """In the environment that pg_virtualenv makes. Each has a database of its own."""
+    import psycopg
+
+    user, password, host, port = (os.environ[name] for name in ("PGUSER", "PGPASSWORD", "PGHOST", "PGPORT"))
+    with psycopg.connect(autocommit=True) as server:
+        version = server.execute("SHOW server_version").fetchone()
+        print(f"PostgreSQL {version and version[0]}, synchronous_commit and fsync on")
+        for name in ("ours", "theirs"):
+            server.execute(f"CREATE DATABASE {name}")
+
+        def size(name: str) -> int:
+            database = "ours" if name == "bridge" else "theirs"
+            server.execute("CHECKPOINT")
+            found = server.execute("SELECT pg_database_size(%s)", (database,)).fetchone()
+            return int(found[0]) if found else 0
+
+        auditlog = {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": "theirs", "USER": user, "PASSWORD": password, "HOST": host, "PORT": port,
+        }  # fmt: skip
+        beside_peers(
+            {
+                "bridge": lambda: ours(f"postgresql://{user}:{password}@{host}:{port}/ours"),
+                "django-auditlog": lambda: django_auditlog(auditlog),
+            },
+            size,
+        )
 
 
 def synchronised(directory: Path, tickets: int = 4_000) -> None:
@@ -261,20 +302,32 @@ def at_scale(directory: Path, entries: int) -> None:
     print(f"  proof of one entry         {inclusion[0]:.2f} ms (worst {inclusion[1]:.2f})")
     print(f"  proof between checkpoints  {consistency[0]:.2f} ms (worst {consistency[1]:.2f})")
     for tables in (False, True):
-        start = time.perf_counter()
+        start, before = time.perf_counter(), cpu()
         verdict = verify(url, tables=tables)
-        taken = time.perf_counter() - start
+        taken, used = time.perf_counter() - start, cpu() - before
         assert verdict.holds, verdict.findings
         what = "and every table of the reports" if tables else "entries, chain, tree, checkpoints"
-        print(f"  verify: {what:<34} {taken:.1f} s ({size / taken:,.0f} entries/s)")
+        print(f"  verify: {what:<34} {taken:.1f} s ({size / taken:,.0f} entries/s), {used:.1f} s of CPU")
+
+
+def cpu() -> float:
+    """Seconds of this process and those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--postgresql"]:
+        on_postgresql()
+        return
     entries = int(sys.argv[-1]) if sys.argv[-1].isdecimal() else 1_000_000
     with tempfile.TemporaryDirectory(prefix="bench-ledger-") as name:
-        beside_peers(Path(name))
+        on_sqlite(Path(name))
         synchronised(Path(name))
         at_scale(Path(name), entries)
+    if shutil.which("pg_virtualenv") is None:
+        raise SystemExit("pg_virtualenv is missing: apt-get install postgresql postgresql-common")
+    command = ["pg_virtualenv", "-t", sys.executable, "-m", "bench.ledger", "--postgresql"]
+    raise SystemExit(subprocess.run(command, check=False).returncode)
 
 
 if __name__ == "__main__":
