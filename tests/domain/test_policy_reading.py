@@ -80,6 +80,14 @@ def test_a_small_policy_says_what_it_says() -> None:
     assert policy.hash == hashlib.sha256(SMALL.encode()).hexdigest()
 
 
+NO_COLON = "a key without ':' (write it as 'key: value', with a space behind the ':')"
+INDENTED = "this is not indented like its neighbours (move it below the key it belongs to)"
+TEXT_AFTER_QUOTE = (
+    "text after a closing quote, or a line that is not indented like its neighbours "
+    "(put the whole text in quotes, and double a quote inside it)"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -90,10 +98,18 @@ def test_a_small_policy_says_what_it_says() -> None:
         ("- a\n- b\n", "p.yaml:1:1: expected the policy as keys with values, found a list"),
         ("policy: 1\n\tname: x\n", "p.yaml:2:1: a tab (indent with spaces)"),
         ("policy:\t1\n", "p.yaml:1:8: a tab (indent with spaces)"),
-        ("policy: 1\nname: 'x\n", "p.yaml:3:1: this is not YAML: found unexpected end of stream"),
+        ("policy: 1\nname: 'x\n", "p.yaml:2:7: a quote that is never closed"),
         ("policy: 1: 2\n", "p.yaml:1:10: a ':' out of place (indent this under its key, or put the text in quotes)"),
-        ("rules: [a, b\n", "p.yaml:2:1: this is not YAML: expected ',' or ']', but got '<stream end>'"),
-        ("policy: @1\n", "p.yaml:1:9: this is not YAML: found character '@' that cannot start any token"),
+        ("rules: [a, b\n", "p.yaml:1:8: a ',' is missing in this, or the closing ']'"),
+        ("a: {b: 1, c\n", "p.yaml:1:4: a ',' is missing in this, or the closing '}'"),
+        ("policy 1\nname: x\n", f"p.yaml:1:1: {NO_COLON}"),
+        ("a: {}\nb:1\nname: x\n", f"p.yaml:2:1: {NO_COLON}"),
+        ('a: "x\nb: c\nd: "y"\n', "p.yaml:1:4: a quote that is never closed"),
+        ("a: 'c'est'\n", f"p.yaml:1:7: {TEXT_AFTER_QUOTE}"),
+        ("a:\n  b: 1\n c: 2\n", f"p.yaml:3:2: {INDENTED}"),
+        ("a: - b\n", "p.yaml:1:4: a '-' out of place (begin the list on a line of its own)"),
+        ('a: "\\#x"\n', "p.yaml:1:6: a \\ before # means nothing in double quotes (use single quotes)"),
+        ("policy: @1\n", "p.yaml:1:9: no text begins with '@' (put it in quotes)"),
         ("policy: \x07\n", "p.yaml:1:9: the character U+0007 is not allowed in YAML"),
         ("é: ok\npolicy: é\x00", "p.yaml:2:10: the character U+0000 is not allowed in YAML"),
         (b"name: CEGAPE\nguide: \xe9t\xe9\n", "p.yaml:2:8: the file is not in UTF-8 (save it as UTF-8)"),
@@ -105,6 +121,13 @@ def test_a_small_policy_says_what_it_says() -> None:
 )  # fmt: skip
 def test_what_is_no_yaml_is_refused_at_its_place(text: str | bytes, complaint: str) -> None:
     assert complaints(text) == [complaint]
+
+
+def test_a_space_that_is_none_is_found_where_it_stands() -> None:
+    assert complaints("a:\n  b: 1\n\u00a0\u00a0c:\u202f2\n  d:\u202f3\n  e: 4\n") == [
+        "p.yaml:3:1: the character U+00A0, which looks like a space (type a space)",
+        "p.yaml:4:5: the character U+202F, which looks like a space (type a space)",
+    ]
 
 
 def test_a_byte_order_mark_is_no_mistake() -> None:
@@ -128,8 +151,18 @@ def test_a_byte_order_mark_is_no_mistake() -> None:
         ("language: en", "language: fra", "3:11: unknown language 'fra' (did you mean 'fr'?)"),
         ("language: en", "language: Latin", "3:11: unknown language 'Latin' (known: fr, en)"),
         ("https://example.org/guide", "ask Jean", "4:8: expected a web address, found 'ask Jean'"),
+        (
+            '"#appeal"',
+            "#appeal",
+            "5:7: expected a word that begins with '#', found nothing (in quotes, since a bare '#' begins a remark)",
+        ),
         ('"#appeal"', "appeal", "5:9: expected a word that begins with '#', found 'appeal'"),
         ("  staff:\n", "  nobody:\n", "7:3: expected a name of small letters, digits and '-', found 'nobody'"),
+        (
+            "  staff:\n",
+            "  Équipe 1:\n",
+            "7:3: expected a name of small letters, digits and '-', found 'Équipe 1' (such as 'equipe-1')",
+        ),
         ("violations: reverted", "violations: revert", "14:17: unknown treatment 'revert' (did you mean 'reverted'?)"),
         ("[new, doing, done]", "[new, doing, done, new]", "15:30: this stands in the list twice (remove one)"),
         ("initial: new", "initial: open", "16:10: unknown status 'open' (known: new, doing, done)"),
@@ -168,6 +201,7 @@ TWICE = "mode-for: [{projects: a, mode: off}, {projects: a, mode: observe}]"
         (ENDLESS + TWICE, ": an exception above fits all of this already"),
         ("into: done, by: staff, comment: {by: staff, within: 1 day}", ": this can never be enforced: it only"),
         ("into: done, comment: {by: staff, within: 1 hr}", ": expected a duration, found '1 hr' (such as '15 minutes'"),
+        ("into: done, by: 'staff, client', only-by: nobody", ": unknown party 'staff, client' (write a list: [staff,"),
         ("into: done, other-person-than: autor", ": unknown author or assignee or status 'autor' (did you mean"),
     ],
 )  # fmt: skip

@@ -6,9 +6,11 @@ The vocabulary is declared once (``DOCUMENT``); the reader and the JSON Schema c
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
+from unicodedata import normalize
 
 from bridge.domain.model import Mode, PartyName, RuleId, StatusName
 from bridge.domain.policy.contradictions import Placed, complain_of_contradictions
@@ -287,13 +289,21 @@ def _document(
 
 # --- The vocabulary -------------------------------------------------------------------------------------------------
 
-_NAME = Text("a name of small letters, digits and '-'", r"(?!nobody$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+def _as_name(text: str) -> str:
+    plain = normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
+    made = "-".join(re.findall("[a-z0-9]+", plain)).lstrip("0123456789-")
+    return f"such as {made!r}" if made and made != "nobody" else "such as 'done-after-work'"
+
+
+_NAME = Text("a name of small letters, digits and '-'", r"(?!nobody$)[a-z][a-z0-9]*(-[a-z0-9]+)*", hint=_as_name)
 _STATUS = Made(Known("status"), StatusName)
 _PARTY = Made(Known("party"), PartyName)
 _PERSON = Known("status", PERSONS)
 _PROJECT = Identifier("a project's identifier")
 _MODE = Choice(tuple(mode.value for mode in Mode), "mode")
-_SENTENCE = Section("the sentence", {language: Key(Text(), f"in {language}") for language in LANGUAGES}, _sentence)
+_IN = {"fr": "what it says in French", "en": "what it says in English"}
+_SENTENCE = Section("the sentence", {language: Key(Text(), _IN[language]) for language in LANGUAGES}, _sentence)
 
 _PARTY_SECTION = Section(
     "the party",
@@ -399,6 +409,8 @@ _EXEMPTION = Section(
     _exemption,
 )
 
+_APPEAL = Text("a word that begins with '#'", r"#\w+", hint=lambda _: "in quotes, since a bare '#' begins a remark")
+
 _REVERTS = Number(0, 100_000)
 _LIMITS = Section(
     "the limits",
@@ -424,7 +436,7 @@ DOCUMENT = Section(
             MapOf("languages by project", _PROJECT, Choice(LANGUAGES, "language")), "where another", required=False
         ),
         "guide": Key(Text("a web address", r"https?://\S+"), "the page that every explanation links to"),
-        "appeal": Key(Text("a word that begins with '#'", r"#\w+"), "a comment with this word contests a decision"),
+        "appeal": Key(_APPEAL, "a comment with this word contests a decision"),
         "parties": Key(
             Named("party", _PARTY_SECTION, _NAME), "who is held to the rules; whoever is in two counts as the first"
         ),

@@ -61,15 +61,21 @@ class Text:
     wanted: str = "a text"
     pattern: str | None = None
     empty: bool = False
+    hint: Callable[[str], str] | None = None
+    """What to write instead of this."""
 
     def read(self, node: Node, reading: Reading) -> str | None:
         """See ``Shape``."""
         if not isinstance(node, Scalar) or node.kind != "text":
-            _expected(node, self.wanted if node.kind == "nothing" else "a text", reading)
+            if self.hint and node.kind == "nothing":
+                reading.findings.complain(node, f"expected {self.wanted}, found nothing", self.hint(""))
+            else:
+                _expected(node, self.wanted if node.kind == "nothing" else "a text", reading)
             return None
         text = node.text.strip()
         if not (text or self.empty) or (self.pattern and not re.fullmatch(self.pattern, node.text)):
-            reading.findings.complain(node, f"expected {self.wanted}, found {node.text!r}")
+            hint = self.hint(text) if self.hint else None
+            reading.findings.complain(node, f"expected {self.wanted}, found {node.text!r}", hint)
             return None
         return text
 
@@ -136,6 +142,11 @@ class Known:
         known = (*self.words, *reading.names[self.what])
         if node.text not in known:
             reading.strange.add(self.what)
+            listed = re.split(r"\s*,\s*", node.text)
+            if len(listed) > 1 and all(one in known for one in listed):
+                hint = f"write a list: [{', '.join(listed)}]"
+                reading.findings.complain(node, f"unknown {self.what} {node.text!r}", hint)
+                return None
             reading.findings.unknown(node, " or ".join((*self.words, self.what)), node.text, known)
             return None
         reading.used.add((self.what, node.text))
@@ -385,7 +396,8 @@ class Section(Generic[T]):
     def read(self, node: Node, reading: Reading, owner: Scalar | None = None) -> T | None:
         """See ``Shape``. ``owner`` is the name that this section stands under: where what it lacks is missed."""
         if not isinstance(node, Keys):
-            reading.findings.complain(node, f"expected {self.what} as keys with values, found {_shown(node)}")
+            hint = f"its keys: {', '.join(self.keys)}" if len(self.keys) < 4 else None
+            reading.findings.complain(node, f"expected {self.what} as keys with values, found {_shown(node)}", hint)
             return None
         values: dict[str, Any] = {}
         places: dict[str, Node] = {}

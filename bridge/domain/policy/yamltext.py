@@ -26,6 +26,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.tokens import ScalarToken
 
 from bridge.errors import Complaint, PolicyError
 
@@ -153,7 +154,9 @@ def parse(text: str | bytes, findings: Findings) -> Node:
         place = _At(source.count("\n", 0, error.position), error.position - line_start)
         _refuse(findings, place, f"the character U+{error.character:04X} is not allowed in YAML")
     except MarkedYAMLError as error:
-        _refuse(findings, error.problem_mark or error.context_mark or _START, *_in_words(error))
+        _complain_of_strange_spaces(source, findings)
+        findings.raise_if_any()  # the rest follows from these
+        _refuse(findings, *_in_words(error, source))
     except YAMLError as error:
         _refuse(findings, _START, f"this is not YAML: {error}")
     if root is None or (isinstance(root, Scalar) and root.kind == "nothing"):
@@ -255,12 +258,70 @@ def _refuse(findings: Findings, place: Place, message: str, suggestion: str | No
     raise AssertionError("unreachable: there is a complaint")
 
 
-def _in_words(error: MarkedYAMLError) -> tuple[str, str | None]:
+_IN_WORDS = (
+    (r".*(?:\\t|\t).*", "a tab", "indent with spaces"),
+    (r"mapping values are not .*", "a ':' out of place", "indent this under its key, or put the text in quotes"),
+    (r"sequence entries are not .*", "a '-' out of place", "begin the list on a line of its own"),
+    (r"could not find expected ':'", "a key without ':'", "write it as 'key: value', with a space behind the ':'"),
+    (
+        r"expected <block end>, but found '<scalar>'",
+        "text after a closing quote, or a line that is not indented like its neighbours",
+        "put the whole text in quotes, and double a quote inside it",
+    ),
+    (r"expected <block end>, .*", "this is not indented like its neighbours", "move it below the key it belongs to"),
+    (r"expected ',' or '(.)', .*", "a ',' is missing in this, or the closing '{0}'", None),
+    (r"found character '(.+)' that .*", "no text begins with {0!r}", "put it in quotes"),
+    (r"found unknown escape character '(.+)'", "a \\ before {0} means nothing in double quotes", "use single quotes"),
+    (r"found unexpected end of stream", "a quote that is never closed", None),
+)
+"""What the parser says, what that is in words, and what to do."""
+
+
+_FORGOTTEN = r"could not find expected ':'|expected ',' or .*|found unexpected end of stream"
+"""What is missing belongs to where the parser began to look for it, and not to where it gave up."""
+
+_STRANGE_SPACE = re.compile(r"^(?:[ -]*|[ -]*[\w-]+:)([\u00a0\u2000-\u200b\u202f\u3000])", re.MULTILINE)
+
+
+def _complain_of_strange_spaces(source: str, findings: Findings) -> None:
+    """What a page or a word processor puts in the place of spaces looks like them, and the parser takes it for text."""
+    for found in _STRANGE_SPACE.finditer(source):
+        line = source.count("\n", 0, found.start(1))
+        place = _At(line, found.start(1) - source.rfind("\n", 0, found.start(1)) - 1)
+        findings.complain(place, f"the character U+{ord(found[1]):04X}, which looks like a space", "type a space")
+
+
+def _never_closed(source: str, end: Place) -> Place | None:
+    """Where the quoted text begins that ends at this place and goes on over lines: its own closing quote is missing."""
+    last: ScalarToken | None = None
+    for token in YAML(typ="safe", pure=True).scan(source):
+        if (token.start_mark.line, token.start_mark.column) >= (end.line, end.column):
+            break
+        last = token if isinstance(token, ScalarToken) else last
+    quoted = last is not None and last.style in ("'", '"') and last.start_mark.line < last.end_mark.line
+    return last.start_mark if last is not None and quoted else None
+
+
+def _lacks_colon(source: str, line: int) -> Place | None:
+    """The line before this one, if it is mere words: they went on into this line, whose ':' is then one too many."""
+    for number, text in reversed(list(enumerate(source.splitlines()[:line]))):
+        words = text.strip()
+        if words and not words.startswith("#"):
+            is_key = re.search(r":(\s|$)", words)
+            return None if is_key or words.startswith("-") else _At(number, text.index(words))
+    return None
+
+
+def _in_words(error: MarkedYAMLError, source: str) -> tuple[Place, str, str | None]:
     problem = error.problem or "it ends too early"
-    if "\\t" in problem or "\t" in problem:
-        return "a tab", "indent with spaces"
-    if "mapping values are not allowed" in problem:
-        return "a ':' out of place", "indent this under its key, or put the text in quotes"
-    if "could not find expected ':'" in problem:
-        return "a key without ':'", None
-    return f"this is not YAML: {problem}", None
+    place: Place = error.problem_mark or error.context_mark or _START
+    if re.fullmatch(_FORGOTTEN, problem, re.DOTALL):
+        place = error.context_mark or place
+    if problem.startswith("expected <block end>") and (begun := _never_closed(source, place)):
+        return begun, "a quote that is never closed", None
+    if "mapping values" in problem and (lacking := _lacks_colon(source, place.line)):
+        place, problem = lacking, "could not find expected ':'"
+    for pattern, words, hint in _IN_WORDS:
+        if found := re.fullmatch(pattern, problem, re.DOTALL):
+            return place, words.format(*found.groups()), hint
+    return place, f"this is not YAML: {problem}", None
