@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from bridge.cli.doctor import Check
     from bridge.domain.model import Move, PartyName, StatusName, Verdict
     from bridge.domain.policy import Policy
     from bridge.domain.policy.survey import Survey
@@ -67,23 +68,25 @@ def check(
             frame.put(str(error))
         raise typer.Exit(EXIT_USAGE) from None
     odd = _odd(rules)
-    found: list[object] = []
-    if live:
-        from bridge.cli.policy_live import compare
-
-        checks = list(compare(context, rules))
-        found += checks
-        odd += [f"{check.name}: {check.found} -> {check.remedy}" for check in checks if check.remedy]
-    if as_json:
-        frame.put_json({"policy": str(path), "hash": rules.hash, "complaints": [], "odd": odd, "live": found})
-    else:
+    if not as_json:
         frame.put(
             f"{path}: {len(rules.rules)} rules, {len(rules.statuses)} statuses, {len(rules.parties)} parties, "
             f"policy {rules.hash[:12]}"
         )
         for one in odd:
             frame.put(f"  {one}")
-    raise typer.Exit(EXIT_FINDINGS if odd else 0)
+    checks: list[Check] = []
+    if live:
+        from bridge.cli.doctor import show
+        from bridge.cli.policy_live import compare
+
+        for check in compare(context, rules):
+            checks.append(check)
+            if not as_json:
+                show(check)
+    if as_json:
+        frame.put_json({"policy": str(path), "hash": rules.hash, "complaints": [], "odd": odd, "live": checks})
+    raise typer.Exit(EXIT_FINDINGS if odd or any(check.remedy for check in checks) else 0)
 
 
 @app.command(cls=quick.Command)
