@@ -41,9 +41,11 @@ def utc_now() -> datetime:
 def policy(path: Path) -> Policy:
     """The policy in a file. Raises PolicyError with every mistake, ConfigError when it cannot be read."""
     from bridge.domain.policy import load
+    from bridge.domain.policy.yamltext import MAX_BYTES
 
     try:
-        return load(path.read_bytes(), str(path))
+        with path.open("rb") as file:
+            return load(file.read(MAX_BYTES + 1), str(path))
     except OSError as error:
         raise ConfigError(f"the policy {path} cannot be read: {error.strerror}") from None
 

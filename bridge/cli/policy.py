@@ -422,10 +422,17 @@ def _load(path: Path) -> Policy:
 
 def _read(path: Path) -> bytes:
     """The file, or as much of it as shows that it is no policy. Raises ConfigError."""
+    import os
+
     from bridge.domain.policy.yamltext import MAX_BYTES
 
+    def at_once(path: str, flags: int) -> int:
+        return os.open(path, flags | os.O_NONBLOCK)
+
     try:
-        with path.open("rb") as file:
+        # A pipe into which nobody writes is empty, and not waited for.
+        with open(path, "rb", opener=at_once) as file:
+            os.set_blocking(file.fileno(), True)
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,23 @@ def test_every_command_refuses_it_in_words(bridge: Bridge, tmp_path: Path, kind:
         told = ran.out + ran.err
         assert f"{path.name}:" in told, (command, told)
         assert max(map(len, told.splitlines())) < 500, "a hostile file does not fill the terminal"
+
+
+def test_a_pipe_into_which_nobody_writes_is_not_waited_for(bridge: Bridge, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    os.mkfifo(path)
+    for command, arguments in COMMANDS.items():
+        ran = bridge("policy", *arguments(str(path)))
+        assert ran.code == 2, (command, ran)
+        assert "the file is empty" in ran.out + ran.err, (command, ran)
+
+
+def test_a_policy_may_come_through_a_pipe(bridge: Bridge) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, RIGHT)
+    os.close(writing)
+    assert bridge("policy", "check", f"/dev/fd/{reading}").code == 0
+    os.close(reading)
 
 
 @pytest.mark.parametrize("kind", ["a directory", "a file that is not there", "a dangling link", "a loop of links"])
