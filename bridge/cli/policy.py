@@ -124,11 +124,11 @@ def run_cases(
     rules = _load(path)
     beside = cases or path.with_name(f"{path.stem}.tests.yaml")
     outcome = run(load_cases(_read(beside), str(beside), rules), rules)
-    covered = int(100 * outcome.covered)
+    covered = outcome.percent
     if junit is not None:
         from bridge.cli.policy_output import junit_xml
 
-        _write(junit, junit_xml(outcome, str(beside)))
+        _write(junit, junit_xml(outcome, str(beside), cover))
     if as_json:
         failures = [
             {"case": f.case.name, "line": f.case.line, "message": f.message, "move": f.move and _move(f.move)}

@@ -221,8 +221,8 @@ def advice_text(policy: Policy, advice: Advice) -> str:
     return "\n".join(lines)
 
 
-def junit_xml(outcome: Outcome, filename: str) -> str:
-    """The cases as JUnit XML; moves that no case asks about and rules that none expects are cases of their own."""
+def junit_xml(outcome: Outcome, filename: str, cover: int) -> str:
+    """The cases as JUnit XML; each rule that none expects is a case of its own, and so is the coverage."""
     parts: list[str] = []
     for case in outcome.cases:
         found = [one for one in outcome.failures if one.case is case]
@@ -233,18 +233,20 @@ def junit_xml(outcome: Outcome, filename: str) -> str:
             f'<testcase classname={quoteattr(filename)} name={quoteattr(case.name)} line="{case.line}">'
             f"{told}{more}</testcase>"
         )
-    for rule in outcome.untested:
-        message = f"no case expects the rule {rule} to object"
-        parts.append(
-            f"<testcase classname={quoteattr(filename)} name={quoteattr(f'rule {rule}')}>"
-            f"<failure message={quoteattr(message)}/></testcase>"
-        )
-    failed = len({one.case for one in outcome.failures}) + len(outcome.untested)
-    total = len(outcome.cases) + len(outcome.untested)
+    beside = {f"rule {rule}": f"no case expects the rule {rule} to object" for rule in outcome.untested}
+    if outcome.percent < cover:
+        beside["coverage"] = f"the cases ask about {outcome.percent} % of all moves, and not {cover} %"
+    parts += [
+        f"<testcase classname={quoteattr(filename)} name={quoteattr(name)}>"
+        f"<failure message={quoteattr(message)}/></testcase>"
+        for name, message in beside.items()
+    ]
+    failed = len({one.case for one in outcome.failures}) + len(beside)
+    total = len(outcome.cases) + len(beside)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<testsuite name={quoteattr(filename)} tests="{total}" failures="{failed}" errors="0" skipped="0">\n'
-        f'<properties><property name="coverage" value="{int(100 * outcome.covered)} %"/></properties>\n'
+        f'<properties><property name="coverage" value="{outcome.percent} %"/></properties>\n'
         + "\n".join(parts)
         + "\n</testsuite>\n"
     )

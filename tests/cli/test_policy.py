@@ -226,6 +226,22 @@ def test_the_results_are_readable_by_test_runners(bridge: Bridge, mine: Path) ->
     assert failed.get("name") == "Within the quarter of an hour nothing is said"
 
 
+def test_test_runners_see_a_coverage_that_is_too_low(bridge: Bridge, mine: Path) -> None:
+    cases = mine.with_name("cegape.tests.yaml")
+    edit(cases, "into: [NECESSITE CLARIFICATION, EN COURS, EN COURS DE TEST, EN ATTENTE]\n    expect: allowed", (
+        "into: [NECESSITE CLARIFICATION, EN COURS, EN COURS DE TEST]\n    expect: allowed"
+    ))  # fmt: skip
+    results = mine.with_name("junit.xml")
+    asked = ["policy", "test", str(mine), "--junit", str(results)]
+    assert bridge(*asked).code == 0
+    assert ElementTree.parse(results).getroot().get("failures") == "0"
+    assert bridge(*asked, "--cover", "100").code == 1
+    suite = ElementTree.parse(results).getroot()
+    (failed,) = [case for case in suite.findall("testcase") if case.find("failure") is not None]
+    assert (suite.get("failures"), failed.get("name")) == ("1", "coverage")
+    assert failed[0].get("message") == "the cases ask about 96 % of all moves, and not 100 %"
+
+
 # --- explain, matrix, graph, advise ---------------------------------------------------------------------------------
 
 

@@ -91,9 +91,9 @@ class Outcome:
     """Rules that some move breaks, and no case expects to object."""
 
     @property
-    def covered(self) -> float:
-        """Share of all moves that some case asks about."""
-        return 1 - len(self.missing) / self.pairs if self.pairs else 1.0
+    def percent(self) -> int:
+        """Share of all moves that some case asks about, in per cent; 100 only when all are."""
+        return 100 * (self.pairs - len(self.missing)) // self.pairs if self.pairs else 100
 
 
 def load_cases(text: str | bytes, filename: str, policy: Policy) -> tuple[Case, ...]:
