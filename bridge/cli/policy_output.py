@@ -262,10 +262,13 @@ def replay_text(replay: Replay) -> str:
     if replay.undecided:
         lines += ["", f"left undecided now: {replay.counts['undecided']}, because"]
         lines += [f"  {reason}: {count}" for reason, count in replay.undecided.items()]
+    if replay.strange:
+        told = ", ".join(f"{name} ({count} moves)" for name, count in replay.strange.items())
+        lines += ["", f"the policy does not know these statuses: {told}"]
     if replay.blind:
         lines += ["", f"not judged fully: {', '.join(replay.blind)}"]
         lines += ["  The ledger keeps neither assignees nor custom fields of the past, by which these rules go."]
-    for title, found in _grouped(replay):
+    for title, found in _grouped(replay).items():
         lines += ["", f"{title}: {len(found)}"]
         by_person = Counter(replay.people.get(one.told.person or -1, "unknown") for one in found)
         lines.append("  by person: " + ", ".join(f"{name} {count}" for name, count in by_person.most_common()))
@@ -284,6 +287,7 @@ def replay_json(replay: Replay) -> dict[str, object]:
         "before": {said: replay.old_counts.get(said, 0) for said in SAID},
         "now": {said: replay.counts.get(said, 0) for said in SAID},
         "undecided": replay.undecided,
+        "unknown_statuses": replay.strange,
         "not_judged_fully": replay.blind,
         "differences": [
             {
@@ -303,20 +307,23 @@ def replay_json(replay: Replay) -> dict[str, object]:
     }
 
 
-def _grouped(replay: Replay) -> list[tuple[str, list[Difference]]]:
-    refused: list[Difference] = []
-    allowed: list[Difference] = []
-    otherwise: list[Difference] = []
+CHANGES = {
+    ("allowed", "put back"): "newly refused, and put back",
+    ("allowed", "reported"): "newly refused, and reported",
+    ("put back", "allowed"): "newly allowed",
+    ("reported", "allowed"): "newly allowed",
+    ("reported", "put back"): "put back instead of reported",
+    ("put back", "reported"): "reported instead of put back",
+}
+"""Of what was said before and what is said now; else it is decided only now, or no longer."""
+
+
+def _grouped(replay: Replay) -> dict[str, list[Difference]]:
+    order = dict.fromkeys((*CHANGES.values(), "decided only now, or no longer"))
+    groups: dict[str, list[Difference]] = {title: [] for title in order}
     for one in replay.differences:
-        harder, milder = SAID.index(one.new), SAID.index(one.old)
-        if "undecided" in (one.new, one.old):
-            otherwise.append(one)
-        elif harder > milder:
-            refused.append(one)
-        else:
-            allowed.append(one)
-    titles = ("judged more strictly now", "judged less strictly now", "decided only now, or no longer")
-    return [(title, found) for title, found in zip(titles, (refused, allowed, otherwise), strict=True) if found]
+        groups[CHANGES.get((one.old, one.new), "decided only now, or no longer")].append(one)
+    return {title: found for title, found in groups.items() if found}
 
 
 def _difference(replay: Replay, one: Difference) -> str:

@@ -20,7 +20,6 @@ from bridge.domain.model import (
     RoleSpell,
     RuleId,
     StatusId,
-    StatusName,
     Undecided,
     UserId,
 )
@@ -49,6 +48,8 @@ class Replay:
     """The same of the other policy, or of what was decided at the time."""
     undecided: dict[str, int]
     """Why the policy says nothing to some moves, with how many these are, the most first."""
+    strange: dict[str, int]
+    """Statuses that the policy does not know, with how many moves lead there or away."""
     blind: tuple[RuleId, ...]
     """Rules that ask for what the ledger does not keep of a past move."""
     differences: tuple[Difference, ...]
@@ -63,50 +64,58 @@ def replay(snapshot: Snapshot, policy: Policy, against: Policy | None, now: date
     """
     from bridge.store.database import uncollected
 
+    policies = [one for one in (policy, against) if one is not None]
+    by_name = {row.name: status for status, row in snapshot.statuses().items()}
+    _complain_of_strange_statuses(policies, by_name)
     spells = snapshot.role_spells()
-    courts = [_court(snapshot, one, spells, now) for one in (policy, against) if one is not None]
+    courts = [
+        Court(one, {name: by_name[name] for name in one.statuses}, _sides(one, spells), NOBODY, now) for one in policies
+    ]
     with uncollected():
         return _replayed(snapshot, courts)  # a function of its own: the rows are gone before the collector comes
 
 
 def _replayed(snapshot: Snapshot, courts: Sequence[Court]) -> Replay:
     court, *others = courts
-    lives = list(_lives(snapshot, [one.policy for one in courts], court.ids))
+    lives = list(_lives(snapshot, courts))
     new = list(judgements(lives, court))
     old = list(judgements(lives, others[0]) if others else _decided(lives))
     undecided = Counter(one.verdict.reason for life in new for one in life if isinstance(one.verdict, Undecided))
+    statuses = {int(status): row.name for status, row in snapshot.statuses().items()}
     return Replay(
         sum(len(life.changes) for life in lives),
         len(lives),
         _counted(new),
         _counted(old),
         dict(undecided.most_common()),
+        _strange(lives, court, statuses) if undecided else {},
         tuple(rule.id for rule in court.policy.table.rules if rule.asks_for & NOT_KEPT),
         tuple(differences(lives, old, new)),
         {int(person): name for person, name in snapshot.people().items()},
-        {int(status): row.name for status, row in snapshot.statuses().items()},
+        statuses,
     )
+
+
+def _strange(lives: Sequence[Life], court: Court, statuses: dict[int, str]) -> dict[str, int]:
+    known = set(court.ids.values())
+    touched = (status for life in lives for told in life.changes for status in {told.origin, told.target})
+    moves = (status for status in touched if status is not None and status not in known)
+    return {statuses.get(status, f"status {status}"): n for status, n in Counter(moves).most_common()}
 
 
 def _counted(said: Sequence[Sequence[Said]]) -> dict[str, int]:
     return dict(Counter(one.words for life in said for one in life))
 
 
-def _court(
-    snapshot: Snapshot,
-    policy: Policy,
-    spells: dict[tuple[ProjectId, UserId], tuple[RoleSpell, ...]],
-    now: datetime,
-) -> Court:
-    by_name = {row.name: status for status, row in snapshot.statuses().items()}
-    missing = [name for name in policy.statuses if name not in by_name]
-    if missing:
-        raise ConfigError(
-            f"the policy {policy.name!r} names statuses that the ledger has never seen: {', '.join(missing)}. "
-            f"It has seen: {', '.join(sorted(by_name))}"
-        )
-    ids = {name: by_name[name] for name in policy.statuses}
-    return Court(policy, ids, _sides(policy, spells), NOBODY, now)
+def _complain_of_strange_statuses(policies: Sequence[Policy], by_name: dict[str, StatusId]) -> None:
+    told = [
+        f"the policy {policy.name!r} names statuses that the ledger has never seen: {', '.join(missing)}. "
+        f"It has seen: {', '.join(sorted(by_name))}"
+        for policy in policies
+        if (missing := [name for name in policy.statuses if name not in by_name])
+    ]
+    if told:
+        raise ConfigError("\n".join(told))
 
 
 NOBODY = UserId(-1)
@@ -141,10 +150,10 @@ def _sides(
     return side
 
 
-def _lives(snapshot: Snapshot, policies: Sequence[Policy], ids: dict[StatusName, StatusId]) -> Iterator[Life]:
+def _lives(snapshot: Snapshot, courts: Sequence[Court]) -> Iterator[Life]:
     identifiers = {project: identifier for project, (identifier, _) in snapshot.projects().items()}
     lives = [list(told) for _, told in groupby(snapshot.changes(), key=attrgetter("work_package"))]
-    asked = {ids[name] for policy in policies for name in comment_targets(policy) if name in ids}
+    asked = {court.ids[name] for court in courts for name in comment_targets(court.policy)}
     comments = _comments(snapshot, {told.work_package for life in lives for told in life if told.target in asked})
     for changes in lives:
         last = changes[-1]

@@ -71,9 +71,42 @@ def test_what_a_stricter_policy_would_have_refused_is_told_by_person_and_ticket(
     )
     ran = bridge("policy", "replay", strict)
     assert ran.code == 1
-    assert "judged more strictly now: 1\n  by person: Agent Alpha 1\n  by rule: resolu-apres-test 1" in ran.out
+    assert "put back instead of reported: 1\n  by person: Agent Alpha 1\n  by rule: resolu-apres-test 1" in ran.out
     (line,) = [line for line in ran.out.splitlines() if line.startswith("  #")]
     assert line.endswith("Agent Alpha: EN COURS → RESOLU: reported → put back (resolu-apres-test)")
+
+
+def test_what_is_newly_refused_and_newly_allowed_stands_apart(bridge: Bridge, ledger: Desk, tmp_path: Path) -> None:
+    other = changed(
+        tmp_path,
+        ("into: EN COURS\n    only-by: cegape", "into: EN COURS\n    only-by: [cegape, client]"),
+        (
+            "into: REJETE\n    only-by: cegape\n    mode: enforce",
+            "into: REJETE\n    only-by: client\n    mode: observe",
+        ),
+        ("comment: {by: cegape, within: 15 minutes}", "comment: {by: client, within: 15 minutes}"),
+    )
+    told = bridge("policy", "replay", other).out
+    assert "\nnewly refused, and reported: 1\n  by person: Support CEGAPE 1\n" in told
+    assert "\nnewly allowed: 1\n  by person: Agent Alpha 1\n" in told
+
+
+def test_statuses_of_the_past_that_the_policy_does_not_know_are_named(
+    bridge: Bridge, ledger: Desk, tmp_path: Path
+) -> None:
+    text = CEGAPE.read_text(encoding="utf-8")
+    start, end = text.index("  rejete-par-cegape:"), text.index("  correction-non-valide-par-le-client:")
+    text = text[:start] + text[end:]
+    start, end = text.index("  rejete-avec-motif:"), text.index("  resolu-apres-test:")
+    text = text[:start] + text[end:]
+    text = text[: text.index("  rejete-est-clos:")].replace("  - REJETE\n", "").replace("[RESOLU, REJETE]", "RESOLU")
+    (tmp_path / "new.yaml").write_text(text, encoding="utf-8")
+    ran = bridge("policy", "replay", str(tmp_path / "new.yaml"))
+    assert ran.code == 1
+    assert "the policy does not know these statuses: REJETE (1 moves)\n" in ran.out
+    assert json.loads(bridge("policy", "replay", "--json", str(tmp_path / "new.yaml")).out)["unknown_statuses"] == {
+        "REJETE": 1
+    }
 
 
 def test_two_policies_are_compared_with_each_other(bridge: Bridge, ledger: Desk, tmp_path: Path) -> None:
@@ -108,6 +141,15 @@ def test_a_policy_about_other_statuses_is_refused_with_all_of_them(bridge: Bridg
     assert (ran.code, ran.out) == (2, "")
     for status in ("Draft", "In review", "Approved", "Released", "Rejected", "Rolled back"):
         assert status in ran.err
+
+
+def test_both_policies_are_complained_of_at_once(bridge: Bridge, ledger: Desk, tmp_path: Path) -> None:
+    first = changed(tmp_path, ("EN ATTENTE", "EN PAUSE")).replace("new.yaml", "first.yaml")
+    (tmp_path / "new.yaml").rename(first)
+    ran = bridge("policy", "replay", first, "--against", changed(tmp_path, ("REJETE", "REFUSE")))
+    assert (ran.code, ran.out) == (2, "")
+    assert "never seen: EN PAUSE." in ran.err
+    assert "never seen: REFUSE." in ran.err
 
 
 def test_without_a_ledger_there_is_nothing_to_replay(
