@@ -185,7 +185,7 @@ def explain(
     """Say what comes of a move, by which rule and why, and what would be allowed. Exit code 1 when it is illegal."""
     from datetime import UTC, datetime
 
-    from bridge.cli.policy_output import explanation
+    from bridge.cli.policy_output import depends_on, explanation
     from bridge.domain.model import Illegal, Move
     from bridge.domain.policy import judge
 
@@ -197,7 +197,9 @@ def explain(
     asked = Move(who, origin, target, frozenset(visited), now, now, project, ticket_type, person, ticket)
     verdict = judge(asked, rules)
     if as_json:
-        frame.put_json({"move": _move(asked), "verdict": type(verdict).__name__, **_verdict(verdict)})
+        depends = [rule.id for rule in depends_on(rules, asked, verdict)]
+        told = {"move": _move(asked), "verdict": type(verdict).__name__, **_verdict(verdict), "depends_on": depends}
+        frame.put_json(told)
     else:
         frame.put(explanation(rules, asked, verdict, _language(rules, language, project)))
     raise typer.Exit(EXIT_FINDINGS if isinstance(verdict, Illegal) else 0)

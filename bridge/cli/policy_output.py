@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bridge.domain.policy import Policy
     from bridge.domain.policy.advice import Advice
     from bridge.domain.policy.cases import Outcome
+    from bridge.domain.policy.rules import Rule
     from bridge.domain.policy.survey import Survey
     from bridge.domain.replay import Difference
 
@@ -38,6 +39,7 @@ WORDS = {
         "instead": "{} may instead",
         "nothing": "nothing from here",
         "way": "the way there",
+        "depends": "it depends on the ticket's facts, its people or its comments:",
         "exempt": "exemption",
         "creation": "creation",
         "note": "note",
@@ -66,6 +68,7 @@ WORDS = {
         "instead": "{} peut à la place",
         "nothing": "rien d'ici",
         "way": "le chemin qui y mène",
+        "depends": "cela dépend de la demande, de ses acteurs ou de ses commentaires :",
         "exempt": "dérogation",
         "creation": "création",
         "note": "note",
@@ -104,30 +107,41 @@ def explanation(policy: Policy, move: Move, verdict: Verdict, language: str) -> 
     """A verdict in words: every rule with its source and mode, and what the person may do instead."""
     words = WORDS[language]
     label = policy.party(move.party).label[language]
-    lines = [
-        f"{move.origin or words['creation']} → {move.target}, {words['by'].format(label)} : {_said(verdict, words)}"
-    ]
+    said = _said(verdict, language)
+    lines = [f"{move.origin or words['creation']} → {move.target}, {words['by'].format(label)} : {said}"]
     match verdict:
         case Illegal():
             for objection in verdict.objections:
                 lines += _objection(policy, objection, move, language)
             offered = ", ".join(verdict.alternatives) or words["nothing"]
             lines.append(f"{words['instead'].format(label[:1].upper() + label[1:])} : {offered}")
-            steps = way(policy, move.origin, move.target, move.visited)
+            steps = way(
+                policy,
+                move.origin,
+                move.target,
+                move.visited,
+                project=move.project,
+                type=move.type,
+                at=move.at,
+            )
             if steps:
                 shown = [f"{step.target} ({policy.party(step.party).label[language]})" for step in steps]
                 lines.append(f"{words['way']} : {', '.join(shown)}")
         case Allowed():
-            lines += [f"{words['note']} : {verdict.note}"] if verdict.note else []
+            lines += [f"{words['note']} : {_translated(verdict.note, language)}"] if verdict.note else []
         case Undecided():
             pass
+    if depending := depends_on(policy, move, verdict):
+        lines.append(words["depends"])
+        lines += [line for rule in depending for line in _rule(policy, rule, move, language)]
     lines += _exemptions(policy, move, verdict, language)
     if language == "en":
         lines = [line.replace(" : ", ": ") for line in lines]
     return "\n".join(lines)
 
 
-def _said(verdict: Verdict, words: dict[str, str]) -> str:
+def _said(verdict: Verdict, language: str) -> str:
+    words = WORDS[language]
     match verdict:
         case Allowed(review_at=None):
             return words["allowed"]
@@ -136,25 +150,49 @@ def _said(verdict: Verdict, words: dict[str, str]) -> str:
         case Illegal():
             return words["put back" if verdict.mode is Mode.ENFORCE else "reported"]
         case Undecided():
-            return words["undecided"].format(verdict.reason)
+            return words["undecided"].format(_translated(verdict.reason, language))
+
+
+def _translated(sentence: str, language: str) -> str:
+    """A sentence of the judge, which speaks English, in the reader's language."""
+    from zoneinfo import ZoneInfo
+
+    from bridge.reports.language import language as speaking
+    from bridge.reports.reasons import translated
+
+    return translated(sentence, speaking(language, ZoneInfo("UTC")))
 
 
 def _objection(policy: Policy, objection: Objection, move: Move, language: str) -> list[str]:
     words = WORDS[language]
     who = ", ".join(policy.party(party).label[language] for party in objection.allowed_parties) or words["nobody"]
     rule = policy.rule(objection.rule)
-    mode = [mode_terms(rule, language) if rule is not None else objection.mode]
-    here = rule.mode_in(move.project, move.at) if rule is not None else objection.mode
-    if rule is not None and rule.mode_for:
+    assert rule is not None, "who objects is a rule of the policy"
+    return [*_rule(policy, rule, move, language), f"    {words['who']} : {who}"]
+
+
+def depends_on(policy: Policy, move: Move, verdict: Verdict) -> list[Rule]:
+    """The rules that ask for facts which a question does not tell: they may object to the move itself."""
+    _, asking = policy.broken(
+        move.party, move.origin, move.target, move.visited, project=move.project, type=move.type, at=move.at
+    )
+    objecting = {one.rule for one in verdict.objections} if isinstance(verdict, Illegal) else set()
+    return [rule for rule, _ in asking if rule.id not in objecting]
+
+
+def _rule(policy: Policy, rule: Rule, move: Move, language: str) -> list[str]:
+    words = WORDS[language]
+    mode = [mode_terms(rule, language)]
+    here = rule.mode_in(move.project, move.at)
+    if rule.mode_for:
         mode.append(words["here"].format(TERMS[language][here]))
-    if here is Mode.ENFORCE and objection.mode is Mode.OBSERVE:
+    if here is Mode.ENFORCE and not policy.reverts(move.party):
         mode.append(words["never"].format(policy.party(move.party).label[language]))
     return [
-        f"  {objection.rule}",
-        f"    {objection.sentence[language]}",
-        f"    {words['source']} : {objection.source}",
+        f"  {rule.id}",
+        f"    {rule.sentence[language]}",
+        f"    {words['source']} : {rule.source}",
         f"    {words['mode']} : {' – '.join(mode)}",
-        f"    {words['who']} : {who}",
     ]
 
 

@@ -288,6 +288,40 @@ def test_a_move_that_an_exemption_covers_says_so(bridge: Bridge) -> None:
     assert "\nexemption: security-fixes of four-eyes, year-end-freeze in payroll-france for person 58" in ran.out
 
 
+def test_what_a_question_does_not_tell_is_said_with_the_rules_that_ask_for_it(bridge: Bridge) -> None:
+    ran = bridge("policy", "explain", "In review -> Approved", "--as", "developer", str(RELEASE))
+    assert (ran.code, ran.out.splitlines()) == (
+        0,
+        [
+            "In review → Approved, by the developer: undecided: who moved the ticket is not known",
+            "it depends on the ticket's facts, its people or its comments:",
+            "  four-eyes",
+            "    Nobody approves the release that they created or handed in for review.",
+            "    source: Process 2.3: a release is seen by four eyes",
+            "    mode: enforced",
+        ],
+    )
+    ran = bridge("policy", "explain", "EN COURS -> REJETE", "--as", "cegape", str(CEGAPE))
+    first, *more = ran.out.splitlines()
+    assert first.startswith("EN COURS → REJETE, par CEGAPE : permis pour l'instant ; jugé de nouveau à ")
+    assert more[:2] == ["cela dépend de la demande, de ses acteurs ou de ses commentaires :", "  rejete-avec-motif"]
+    told = json.loads(bridge("policy", "explain", "EN COURS -> REJETE", "--as", "cegape", "--json", str(CEGAPE)).out)
+    assert told["depends_on"] == ["rejete-avec-motif"]
+
+
+def test_an_explanation_speaks_the_readers_language_throughout(bridge: Bridge) -> None:
+    ran = bridge("policy", "explain", "In review -> Approved", "--as", "developer", "-l", "fr", str(RELEASE))
+    assert ran.out.splitlines()[0].endswith(" : non jugé : on ne sait pas qui a déplacé le ticket")
+    ran = bridge("policy", "explain", "RESOLU -> EN COURS", "--as", "cegape", str(CEGAPE))
+    assert ran.out.splitlines()[1] == "note : réouverture"
+
+
+def test_the_way_there_is_one_that_is_open_in_this_project_on_this_day(bridge: Bridge) -> None:
+    asked = ["policy", "explain", "Draft -> Released", "--as", "developer", "--on", "2026-12-20", str(RELEASE)]
+    assert "\nthe way there: In review (the developer), Approved (the " in bridge(*asked, "--project", "shop").out
+    assert "\nthe way there" not in bridge(*asked, "--project", "payroll-france").out
+
+
 def test_an_observed_project_and_a_party_that_is_only_reported_are_said_to_be_so(bridge: Bridge, mine: Path) -> None:
     rule = "into: EN COURS\n    only-by: cegape\n    mode: enforce"
     edit(mine, rule, f"{rule}\n    mode-for: [{{projects: client-beta, until: 2027-01-31, mode: observe}}]")

@@ -96,10 +96,17 @@ class Step:
 
 
 def way(
-    policy: Policy, origin: StatusName | None, target: StatusName, visited: Visited = frozenset()
+    policy: Policy,
+    origin: StatusName | None,
+    target: StatusName,
+    visited: Visited = frozenset(),
+    *,
+    project: str = "",
+    type: str = "",
+    at: datetime | None = None,
 ) -> tuple[Step, ...]:
     """The fewest legal moves, of whichever party, that lead there; empty when none do."""
-    return _Table(policy, "", "", None).way(origin, target, visited)
+    return _Table(policy, project, type, at).way(origin, target, visited)
 
 
 _POSSIBLE = frozenset({Answer.ALLOWED, Answer.ASKED, Answer.LATER})
