@@ -37,6 +37,8 @@ Language = Annotated[str | None, typer.Option("--language", "-l", help="fr or en
 Day = Annotated[
     str | None, typer.Option("--on", metavar="DAY", help="As on this day, such as 2026-12-31.", show_default="now")
 ]
+Project = Annotated[str, typer.Option("--project", metavar="PROJECT", help="In which project, by its identifier.")]
+TicketType = Annotated[str, typer.Option("--type", metavar="TYPE", help="For which type of ticket.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.", show_default="standard output")]
 
 
@@ -174,8 +176,8 @@ def explain(
     been: Annotated[
         list[str] | None, typer.Option("--been", metavar="STATUS", help="Where the ticket has been before.")
     ] = None,
-    project: Annotated[str, typer.Option(help="In which project.")] = "",
-    ticket_type: Annotated[str, typer.Option("--type", help="The ticket's type.")] = "",
+    project: Project = "",
+    ticket_type: TicketType = "",
     on: Day = None,
     person: Annotated[str, typer.Option(help="The number of who moves it, where an exemption names people.")] = "",
     ticket: Annotated[int, typer.Option(help="The ticket's number, where an exemption names tickets.")] = 0,
@@ -211,15 +213,21 @@ def graph(
     policy: PolicyFile = None,
     form: Annotated[str, typer.Option("--format", "-f", help="svg or mermaid.")] = "svg",
     language: Language = None,
+    project: Project = "",
+    ticket_type: TicketType = "",
+    on: Day = None,
     output: Output = None,
 ) -> None:
     """Draw the life of a ticket: every status, who may enter it and from where."""
+    from datetime import UTC, datetime
+
     from bridge.domain.policy import picture
     from bridge.domain.policy.survey import survey
 
     rules = _load(_path(context, policy))
     draw = _chosen(form, {"svg": picture.graph_svg, "mermaid": picture.graph_mermaid})
-    _write(output, draw(rules, survey(rules), _language(rules, language)))
+    table = survey(rules, project=project, type=ticket_type, at=_day(on) or datetime.now(UTC))
+    _write(output, draw(rules, table, _language(rules, language)))
 
 
 @app.command(cls=quick.Command)
@@ -228,8 +236,8 @@ def matrix(
     policy: PolicyFile = None,
     form: Annotated[str, typer.Option("--format", "-f", help="text or svg.")] = "text",
     language: Language = None,
-    project: Annotated[str, typer.Option(help="In which project.")] = "",
-    ticket_type: Annotated[str, typer.Option("--type", help="For which type of ticket.")] = "",
+    project: Project = "",
+    ticket_type: TicketType = "",
     on: Day = None,
     output: Output = None,
     as_json: frame.Json = False,
@@ -456,8 +464,8 @@ def _odd(policy: Policy) -> list[str]:
 
     from bridge.domain.policy.survey import survey
 
-    table = survey(policy)
     now = datetime.now(UTC)
+    table = survey(policy, at=now)
     odd = [f"nobody can ever reach {status!r}" for status in table.unreachable]
     odd += [f"{status!r} closes no ticket, and nobody may leave it" for status in table.dead_ends]
     odd += [

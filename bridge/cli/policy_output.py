@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 from bridge.domain.model import Allowed, Illegal, Mode, Undecided
 from bridge.domain.policy.survey import Answer, way
 from bridge.domain.policy.terms import WORDS as TERMS
-from bridge.domain.policy.terms import exemption_terms, mode_terms
+from bridge.domain.policy.terms import exemption_terms, mode_terms, survey_terms
 
 if TYPE_CHECKING:
     from bridge.cli.policy_replay import Replay
@@ -215,7 +215,7 @@ def matrix_text(policy: Policy, table: Survey, language: str) -> str:
     cells = {(pair.party, pair.origin, pair.target): MARKS[language][pair.answer] for pair in table.pairs}
     origins: list[StatusName | None] = [None, *policy.statuses]
     head = max(len(words["creation"]), *map(len, policy.statuses))
-    lines: list[str] = []
+    lines = [f"{policy.name} – {survey_terms(policy, table, language)}", ""]
     for party in policy.parties:
         lines.append(party.label[language])
         columns = [f"{number})" for number in range(1, len(policy.statuses) + 1)]

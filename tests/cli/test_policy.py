@@ -403,6 +403,30 @@ def test_the_pictures_are_images_that_name_every_status(bridge: Bridge, path: Pa
             assert all(word in words for word in status.split())
         for party in policy.parties:
             assert party.label[language].casefold() in words.casefold()
+        assert f"{policy.name} – " in words
+        assert policy.hash[:12] in words
+
+
+def test_a_picture_says_where_and_when_it_holds(bridge: Bridge) -> None:
+    asked = ["--project", "payroll-france", "--type", "Hotfix", "--on", "2026-12-20", "-l", "fr", str(RELEASE)]
+    terms = (
+        f"politique {load(RELEASE.read_bytes(), '').hash[:12]}, dans payroll-france, pour le type Hotfix, au 2026-12-20"
+    )
+    for command in (["graph"], ["matrix"], ["matrix", "--format", "svg"]):
+        assert f"Four-eyes release process – {terms}" in bridge("policy", *command, *asked).out
+    assert bridge("policy", "matrix", *asked).out.endswith("personne ne peut faire passer une demande à Rolled back\n")
+
+
+def test_no_colour_of_a_graph_stands_without_a_letter(bridge: Bridge) -> None:
+    """One arrow and one badge a move and party, one badge a party in the legend."""
+    image = ElementTree.fromstring(bridge("policy", "graph", "-l", "en", str(CEGAPE)).out)
+    svg = "{http://www.w3.org/2000/svg}"
+    arrows = [path.get("stroke") for path in image.findall(f"{svg}path") if path.get("marker-end")]
+    badges = [circle.get("fill") for circle in image.findall(f"{svg}circle")]
+    letters = [text.text for text in image.findall(f"{svg}text") if text.get("text-anchor") == "middle"]
+    assert sorted(map(str, badges)) == sorted(map(str, [*arrows, *dict.fromkeys(arrows)][1:]))
+    assert len(letters) == len(badges) - 1
+    assert set(letters) == {"A", "B"}
 
 
 def test_the_pictures_in_the_documentation_are_those_of_the_policy(bridge: Bridge) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
 from bridge.domain.model import PartyName, RuleId, StatusName
 from bridge.domain.policy.policy import Policy
 from bridge.domain.policy.rules import Exemption, Party, Rule
 from bridge.domain.policy.survey import Answer, Pair, Survey, way
-from bridge.domain.policy.terms import exemption_terms, mode_terms
+from bridge.domain.policy.terms import exemption_terms, mode_terms, survey_terms
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9")
-"""Okabe and Ito's, which the colour-blind can tell apart; one a party, and round again."""
+COLOURS = ("#0072b2", "#bf5300", "#007a59", "#ad4f83", "#806500")
+"""Okabe and Ito's, which the colour-blind can tell apart, dark enough to be read on white (4.5 to 1 and more). One a
+party, and round again; no colour stands without the party's letter or name.
+"""
 INK, GREY, LINE, PAPER = "#1d2733", "#5b6876", "#c9d1da", "#ffffff"
 FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
 
@@ -111,7 +114,7 @@ def matrix_svg(policy: Policy, table: Survey, language: str) -> str:
     cell_width = max(104.0, 860 / len(policy.statuses))
     width = head + cell_width * len(policy.statuses) + 80
     page = _Page(width)
-    page.title(policy.name, words["matrix"])
+    page.title(policy.name, words["matrix"], survey_terms(policy, table, language))
     by_party = {
         party.name: {(p.origin, p.target): p for p in table.pairs if p.party == party.name} for party in policy.parties
     }
@@ -121,7 +124,7 @@ def matrix_svg(policy: Policy, table: Survey, language: str) -> str:
         page.text(40 + head - 12, top + 34, f"{words['from']} ↓   {words['to']} →", 11, GREY, "end")
         for column, status in enumerate(policy.statuses):
             x = 40 + head + column * cell_width + cell_width / 2
-            lines = _wrapped(status, 14)
+            lines = _wrapped(status, int(cell_width / 7.9))
             for row, line in enumerate(lines):
                 page.text(x, top + 38 - 14 * (len(lines) - 1 - row), line, 11, INK, "middle", bold=True)
         top += 48
@@ -152,9 +155,9 @@ def graph_svg(policy: Policy, table: Survey, language: str) -> str:
     """Every status as a card that says who may enter it and from where; arrows for the way of a ticket."""
     words = WORDS[language]
     cards = _cards(policy, table, language)
-    columns = _columns(policy, cards)
+    columns = _columns(policy, table, cards)
     page = _Page(columns[-1][0].x + _CARD_WIDTH + 84)
-    page.title(policy.name, words["graph"])
+    page.title(policy.name, words["graph"], survey_terms(policy, table, language))
     tallest = max(sum(card.height + _ROW_GAP for card in column) for column in columns)
     for column in columns:
         y = page.y + (tallest - sum(card.height + _ROW_GAP for card in column)) / 2
@@ -169,20 +172,20 @@ def graph_svg(policy: Policy, table: Survey, language: str) -> str:
         _draw_card(page, card, words)
     page.y += tallest + 30
     for number, party in enumerate(policy.parties):
-        page.rect(40, page.y - 12, 14, 14, _colour(number), radius=3)
+        page.badge(49, page.y - 5, number)
         treatment = words["is put back" if party.reverted else "is reported"]
-        page.text(62, page.y, f"{_upper(party.label[language])} – {treatment}", 13, INK)
-        page.y += 24
+        page.text(66, page.y, f"{_upper(party.label[language])} – {treatment}", 14, INK)
+        page.y += 26
     for line in _wrapped(words["arrow"], int(page.width / 8)):
-        page.text(40, page.y + 2, line, 12, GREY)
-        page.y += 18
+        page.text(40, page.y + 2, line, 13, GREY)
+        page.y += 19
     return page.svg(f"{words['graph']} – {policy.name}")
 
 
 def graph_mermaid(policy: Policy, table: Survey, language: str) -> str:
     """The same for tools that draw Mermaid's state diagrams: the way of a ticket, and a note a status."""
     cards = _cards(policy, table, language)
-    _columns(policy, cards)
+    _columns(policy, table, cards)
     ids = {status: f"s{number}" for number, status in enumerate(policy.statuses)}
     lines = ["stateDiagram-v2", "    direction LR"]
     lines += [f'    state "{_plain(status)}" as {ids[status]}' for status in policy.statuses]
@@ -200,7 +203,8 @@ def graph_mermaid(policy: Policy, table: Survey, language: str) -> str:
 
 # --- The graph ------------------------------------------------------------------------------------------------------
 
-_CARD_WIDTH, _COLUMN_GAP, _ROW_GAP, _LINE = 286, 120, 30, 17
+_CARD_WIDTH, _COLUMN_GAP, _ROW_GAP, _LINE = 300, 96, 28, 19
+_NAME_SIZE, _NAME_LINE, _TEXT_SIZE = 17, 21, 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +216,7 @@ class _Run:
 
     @property
     def width(self) -> float:
-        return len(self.word) * (7.9 if self.number is not None else 7.0) + 3.7
+        return len(self.word) * (9.0 if self.number is not None else 7.9) + 4.2
 
 
 @dataclass(slots=True)
@@ -226,8 +230,12 @@ class _Card:
     y: float = 0
 
     @property
+    def name(self) -> list[str]:
+        return _wrapped(self.status, int((_CARD_WIDTH - 36) / (0.66 * _NAME_SIZE)))
+
+    @property
     def height(self) -> float:
-        return 46 + _LINE * (len(self.lines) + self.closed)
+        return 26 + _NAME_LINE * len(self.name) + _LINE * (len(self.lines) + self.closed)
 
     @property
     def middle(self) -> float:
@@ -311,9 +319,12 @@ def _entrance(policy: Policy, status: StatusName, entering: Sequence[Pair], word
     return text
 
 
-def _columns(policy: Policy, cards: Mapping[StatusName, _Card]) -> list[list[_Card]]:
+def _columns(policy: Policy, table: Survey, cards: Mapping[StatusName, _Card]) -> list[list[_Card]]:
     """Cards by how many moves it takes to get there from the initial status; what cannot be reached comes last."""
-    distance = {status: len(way(policy, policy.initial, status)) for status in policy.statuses}
+    distance = {
+        status: len(way(policy, policy.initial, status, project=table.project, type=table.type, at=table.at))
+        for status in policy.statuses
+    }
     last = max(distance.values()) + 1
     by_distance: dict[int, list[_Card]] = {0: [cards[policy.initial]]}
     for status in policy.statuses:
@@ -370,7 +381,7 @@ def _draw_links(page: _Page, links: Sequence[_Link]) -> None:
 
     def port(card: _Card, side: dict[StatusName, list[tuple[float, int, int]]], index: int, number: int) -> float:
         ports = [(i, n) for _, i, n in sorted(side[card.status])]
-        spread = min(14.0, (card.height - 24) / max(1, len(ports) - 1))
+        spread = min(19.0, (card.height - 20) / max(1, len(ports) - 1))
         return card.middle + (ports.index((index, number)) - (len(ports) - 1) / 2) * spread
 
     for index, link in enumerate(links):
@@ -385,6 +396,17 @@ def _draw_links(page: _Page, links: Sequence[_Link]) -> None:
                 bend = (x1 + x2) / 2
             path = f"M{x1:.1f} {y1:.1f} C{bend:.1f} {y1:.1f} {bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
             page.arrow(path, _colour(number), dashed=link.reopening)
+            page.badge(*_on_curve(0.76, (x1, y1), (bend, y1), (bend, y2), (x2, y2)), number)
+
+
+_Point = tuple[float, float]
+
+
+def _on_curve(t: float, *points: _Point) -> _Point:
+    """A point of a Bézier curve; ``t`` goes from 0 at its start to 1 at its end."""
+    while len(points) > 1:
+        points = tuple((x + t * (x2 - x), y + t * (y2 - y)) for (x, y), (x2, y2) in pairwise(points))
+    return points[0]
 
 
 def _draw_card(page: _Page, card: _Card, words: Mapping[str, str]) -> None:
@@ -395,8 +417,11 @@ def _draw_card(page: _Page, card: _Card, words: Mapping[str, str]) -> None:
     stripe = (card.height - 16) / len(colours)
     for row, number in enumerate(colours):
         page.rect(card.x + 8, card.y + 8 + row * stripe, 6, stripe, _colour(number))
-    page.text(card.x + 24, card.y + 28, card.status, 15, INK, bold=True)
-    y = card.y + 49
+    y = card.y + 29
+    for part in card.name:
+        page.text(card.x + 24, y, part, _NAME_SIZE, INK, bold=True)
+        y += _NAME_LINE
+    y += 1
     for line in card.lines:
         words_of_line = " ".join(
             escape(run.word)
@@ -404,20 +429,22 @@ def _draw_card(page: _Page, card: _Card, words: Mapping[str, str]) -> None:
             else f'<tspan fill="{_colour(run.number)}" font-weight="bold">{escape(run.word)}</tspan>'
             for run in line
         )
-        page.add(f'<text x="{card.x + 24:.1f}" y="{y:.1f}" font-size="11.5" fill="{GREY}">{words_of_line}</text>')
+        page.add(
+            f'<text x="{card.x + 24:.1f}" y="{y:.1f}" font-size="{_TEXT_SIZE}" fill="{GREY}">{words_of_line}</text>'
+        )
         y += _LINE
     if card.closed:
-        page.text(card.x + 24, y, words["closes"], 11.5, INK, italic=True)
+        page.text(card.x + 24, y, words["closes"], _TEXT_SIZE, INK, italic=True)
 
 
 # --- The matrix -----------------------------------------------------------------------------------------------------
 
 
 def _party_heading(page: _Page, party: Party, number: int, language: str) -> None:
-    page.rect(40, page.y - 17, 6, 24, _colour(number))
+    page.badge(50, page.y - 5, number, 11)
     treatment = WORDS[language]["is put back" if party.reverted else "is reported"]
     page.add(
-        f'<text x="56" y="{page.y + 1:.1f}" font-size="18" font-weight="bold" fill="{INK}">'
+        f'<text x="70" y="{page.y + 1:.1f}" font-size="18" font-weight="bold" fill="{INK}">'
         f"{escape(_upper(party.label[language]))}"
         f'<tspan dx="14" font-size="12" font-weight="normal" fill="{GREY}">{escape(treatment)}</tspan></text>'
     )
@@ -478,6 +505,7 @@ def _exemptions(page: _Page, exemptions: Sequence[Exemption], language: str) -> 
     page.text(40, page.y, WORDS[language]["exemptions"], 15, INK, bold=True)
     page.y += 26
     for one in exemptions:
+        page.text(64, page.y, "–", 12, INK, "end", bold=True)
         _paragraph(page, 76, exemption_terms(one, language))
 
 
@@ -498,9 +526,9 @@ class _Page:
     parts: list[str] = field(default_factory=list)
     heads: set[str] = field(default_factory=set)
 
-    def title(self, name: str, title: str) -> None:
+    def title(self, name: str, title: str, terms: str) -> None:
         self.text(40, 56, title, 28, INK, bold=True)
-        self.text(40, 82, name, 14, GREY)
+        self.text(40, 82, f"{name} – {terms}", 14, GREY)
         self.y = 128
 
     def add(self, part: str) -> None:
@@ -535,6 +563,11 @@ class _Page:
             'stroke-width="2.6" stroke-linecap="round" stroke-linejoin="round"/>'
         )
 
+    def badge(self, x: float, y: float, number: int, radius: float = 9) -> None:
+        """A party's letter on its colour: as large as its place allows, and readable without the colour."""
+        self.add(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{_colour(number)}" stroke="{PAPER}"/>')
+        self.text(x, y + 0.4 * radius, _letter(number), 1.25 * radius, PAPER, "middle", bold=True)
+
     def arrow(self, path: str, colour: str, *, dashed: bool = False) -> None:
         self.heads.add(colour)
         dash = ' stroke-dasharray="7 5"' if dashed else ""
@@ -545,8 +578,9 @@ class _Page:
 
     def svg(self, label: str) -> str:
         markers = "".join(
-            f'<marker id="head-{colour[1:]}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
-            f'orient="auto"><path d="M0 0 L10 5 L0 10 z" fill="{colour}"/></marker>'
+            f'<marker id="head-{colour[1:]}" viewBox="0 0 10 10" refX="9" refY="5" '
+            'markerWidth="5.5" markerHeight="5.5" orient="auto">'
+            f'<path d="M0 0 L10 5 L0 10 z" fill="{colour}"/></marker>'
             for colour in sorted(self.heads)
         )
         height = self.y + 24
@@ -560,6 +594,10 @@ class _Page:
 
 def _colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)] if number >= 0 else "#9aa5b1"
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number % 26)
 
 
 def _upper(label: str) -> str:

@@ -56,6 +56,10 @@ class Survey:
     """Open statuses that a party may enter and nobody may leave."""
     silent: tuple[RuleId, ...]
     """Rules that no move of anybody breaks, whatever its facts."""
+    project: str
+    type: str
+    at: datetime | None
+    """Of which project, type of ticket and moment all this is true; empty and None for none in particular."""
 
     @property
     def odd(self) -> bool:
@@ -84,6 +88,9 @@ def survey(policy: Policy, *, project: str = "", type: str = "", at: datetime | 
         dead_ends,
         tuple(dict.fromkeys((pair.party, pair.target) for pair in possible if pair.target in dead_ends)),
         tuple(rule.id for rule in policy.rules if rule.id not in objecting and rule.mode is not Mode.OFF),
+        project,
+        type,
+        at,
     )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from bridge.domain.model import Mode
+from bridge.domain.policy.policy import Policy
 from bridge.domain.policy.rules import Exemption, ModeFor, Rule
+from bridge.domain.policy.survey import Survey
 
 WORDS = {
     "en": {
@@ -21,6 +23,10 @@ WORDS = {
         "people": "for person {}",
         "tickets": "on ticket {}",
         "owner": "answered for by {}",
+        "policy": "policy {}",
+        "project": "in {}",
+        "type": "for the type {}",
+        "on": "on {}",
         "; ": "; ",
         ": ": ": ",
     },
@@ -36,6 +42,10 @@ WORDS = {
         "people": "pour la personne {}",
         "tickets": "sur la demande {}",
         "owner": "{} en répond",
+        "policy": "politique {}",
+        "project": "dans {}",
+        "type": "pour le type {}",
+        "on": "au {}",
         "; ": "\u202f; ",
         ": ": "\u00a0: ",
     },
@@ -76,6 +86,16 @@ def exemption_bounds(one: Exemption, language: str) -> str:
     told += [words["tickets"].format(_listed(map(str, one.tickets)))] if one.tickets else []
     told += [words["until"].format(_last_day(one.until))]
     return " ".join(told)
+
+
+def survey_terms(policy: Policy, table: Survey, language: str) -> str:
+    """Which policy a survey is of, as ``check`` names it too, and where and when, as far as that makes a difference."""
+    words = WORDS[language]
+    told = [words["policy"].format(policy.hash[:12])]
+    told += [words["project"].format(table.project)] if table.project else []
+    told += [words["type"].format(table.type)] if table.type else []
+    told += [words["on"].format(f"{table.at:%Y-%m-%d}")] if table.at and policy.table.moments else []
+    return ", ".join(told)
 
 
 def _last_day(until: datetime) -> str:
