@@ -52,7 +52,8 @@ def init(
     # For a service, the folder of secrets that systemd hands on, each named as its setting.
     secret = folder / "secrets/openproject__api_key" if service else folder / "token"
     settings, rules = folder / ("bridge.env" if service else ".env"), folder / "policy.yaml"
-    there = [str(path) for path in (settings, secret, rules) if path.exists()]
+    cases = rules.with_suffix(".tests.yaml")
+    there = [str(path) for path in (settings, secret, rules, cases) if path.exists()]
     if there and not force:
         raise ConfigError(f"{', '.join(there)} would be written over: name another --folder, or add --force")
     beginning = policy or frame.shipped("cegape.yaml")
@@ -68,7 +69,7 @@ def init(
         folder.mkdir(parents=True, exist_ok=True)
         secret.parent.mkdir(mode=0o700, exist_ok=True)
         _write(secret, account.api_key.get_secret_value() + "\n", 0o600)
-        _write(rules, beginning.read_text(encoding="utf-8"), 0o644)
+        _write_policy(rules, beginning)
         example = frame.shipped("bridge.example.env").read_text(encoding="utf-8")
         given = {
             "BRIDGE_OPENPROJECT__URL": account.url,
@@ -81,7 +82,7 @@ def init(
         _write(settings, _filled(example, given), 0o600)
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from None
-    frame.say(f"Written: {settings}, {secret}, {rules}.")
+    frame.say(f"Written: {settings}, {secret}, {rules}, and beside it what editors and bridge policy test read.")
     # The service's own settings can be read by systemd alone; what the account lacks can be asked now.
     checks = doctor.examine_account(account, wiring.policy(rules)) if service else doctor.examine(load(settings))
     failed = False
@@ -149,6 +150,16 @@ def _filled(example: str, given: dict[str, str]) -> str:
         if not found:
             example += line + "\n"
     return example
+
+
+def _write_policy(path: Path, beginning: Path) -> None:
+    """The policy with its cases, where it has some, and the schemas by which editors complete both."""
+    _write(path, beginning.read_text(encoding="utf-8"), 0o644)
+    cases = beginning.with_suffix(".tests.yaml")
+    if cases.is_file():
+        _write(path.with_suffix(".tests.yaml"), cases.read_text(encoding="utf-8"), 0o644)
+    for name in ("policy.schema.json", "policy-tests.schema.json"):
+        _write(path.with_name(name), frame.shipped(name).read_text(encoding="utf-8"), 0o644)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

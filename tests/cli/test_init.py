@@ -32,6 +32,10 @@ def test_with_all_options_it_asks_nothing_and_the_bridge_runs_with_what_it_wrote
     assert "ok       openproject: " in ran.out
     assert [Path(name).stat().st_mode & 0o777 for name in ("token", ".env")] == [0o600, 0o600]
     assert Path("policy.yaml").read_bytes() == (ROOT / "config/cegape.yaml").read_bytes()
+    for name in ("policy.yaml", "policy.tests.yaml"):
+        _, _, schema = Path(name).read_text(encoding="utf-8").splitlines()[0].partition("$schema=")
+        assert Path(schema).read_bytes() == (ROOT / "config" / schema).read_bytes()
+    assert bridge("policy", "test", "policy.yaml", "--cover", "100").code == 0
     settings = load().settings
     assert settings.openproject.url == world.url
     assert settings.openproject.api_key is not None

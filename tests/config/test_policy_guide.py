@@ -33,11 +33,15 @@ def blocks() -> Iterator[Block]:
         yield Block(kind, dict((f"{word}=".split("=")[:2]) for word in options.split()), text)
 
 
-def write(block: Block) -> None:
-    """A file; more of it at the end; or another file with the lines of these keys replaced, where they come last."""
+def write(block: Block, before: dict[Path, str]) -> None:
+    """A file; more of it at the end, or that in place of what came last; or another file with the lines of these keys
+    replaced, where they come last. ``before`` keeps each file as it was before its last addition.
+    """
     path = Path(block.options["file"])
-    if "append" in block.options:
-        path.write_text(path.read_text(encoding="utf-8") + "\n" + block.text, encoding="utf-8")
+    if "append" in block.options or "instead" in block.options:
+        if "append" in block.options:
+            before[path] = path.read_text(encoding="utf-8")
+        path.write_text(before[path] + "\n" + block.text, encoding="utf-8")
     elif "from" in block.options:
         lines = Path(block.options["from"]).read_text(encoding="utf-8").splitlines()
         for line in block.text.splitlines():
@@ -62,27 +66,32 @@ def test_the_page_can_be_followed_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     seen = {"written": 0, "said": 0, "fits": 0}
+    before: dict[Path, str] = {}
     for block in blocks():
         match block.kind, block.options:
             case "yaml", {"file": _}:
-                write(block)
+                write(block, before)
                 seen["written"] += 1
             case "console", _:
-                command, _, expected = block.text.partition("\n")
-                assert said(command.removeprefix("$ "), monkeypatch, capsys) == expected
-                seen["said"] += 1
+                for typed in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
+                    command, _, expected = typed.partition("\n")
+                    assert said(command, monkeypatch, capsys) == expected
+                    seen["said"] += 1
             case "yaml", {"part": part}:
                 text = Path("desk.yaml").read_text(encoding="utf-8")
                 if part == "rule":
-                    before, _, after = text.rpartition("    mode: enforce\n")
-                    text = before + block.text + after
+                    start, _, end = text.rpartition("    mode: enforce\n")
+                    text = start + block.text + end
                 else:
                     text += "\n" + block.text
                 load(text, part)
                 seen["fits"] += 1
             case _:
                 pytest.fail(f"a block of docs/policy.md that no test runs: {block}")
-    assert seen == {"written": 5, "said": 6, "fits": 2}
+    assert seen == {"written": 6, "said": 9, "fits": 2}
+    for name in ("desk.yaml", "desk.tests.yaml"):
+        _, _, named = Path(name).read_text(encoding="utf-8").splitlines()[0].partition("$schema=")
+        assert Path(named).is_file()
     assert BLOCK.sub("", PAGE).count("```") == 0
 
 
