@@ -148,3 +148,28 @@ def test_scheduled_reports_are_planned_and_brought_once(
     assert lived("report", "schedule").out == ""
     (plan,) = json.loads(lived("report", "schedule", "--plan", "--json").out)
     assert datetime.fromisoformat(plan["due"]) > datetime.now(UTC)
+
+
+def test_the_report_on_the_policy_tells_where_and_when_a_rule_goes_how_far_and_what_an_exemption_covers(
+    lived: Bridge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rule = "into: EN COURS\n    only-by: cegape\n    mode: enforce"
+    exception = "\n    mode-for: [{projects: client-beta, until: 2027-01-31, mode: observe}]"
+    exemption = "  - {id: old, rules: [resolu-apres-test], tickets: 7, until: 2026-12-31, owner: me, reason: a test}\n"
+    text = (ROOT / "config/cegape.yaml").read_text(encoding="utf-8")
+    assert rule in text
+    path = tmp_path / "policy.yaml"
+    path.write_text(f"{text.replace(rule, rule + exception)}\nexemptions:\n{exemption}", encoding="utf-8")
+    monkeypatch.setenv("BRIDGE_POLICY", str(path))
+    tables = {
+        table["key"]: table
+        for table in json.loads(lived("report", "policy", "--format", "json", "--lang", "en").out)["tables"]
+    }
+
+    def cells(table: str, column: str) -> dict[str, str]:
+        place = [one["key"] for one in tables[table]["columns"]].index(column)
+        return {row[0]: row[place] for row in tables[table]["rows"]}
+
+    assert cells("rules", "mode")["en-cours-par-cegape"] == "enforced; observed in client-beta until 2027-01-31"
+    assert cells("rules", "mode")["resolu-apres-test"] == "observe"
+    assert cells("exemptions", "covers") == {"old": "of resolu-apres-test on ticket 7 until 2026-12-31"}

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bridge.domain.model import Mode, PartyName
+from bridge.domain.policy.rules import Rule
+from bridge.domain.policy.terms import exemption_bounds, mode_terms
 from bridge.reports.definitions.counting import grouped, largest_first, tally
 from bridge.reports.definitions.violations import origin_name, outcome
 from bridge.reports.desk import Desk
@@ -103,7 +105,7 @@ def _rules(desk: Desk, found: Sequence[Ruled], used: dict[str, datetime]) -> Tab
             (
                 id_,
                 rule.sentence[desk.language.code] if rule is not None else text("(no longer in the policy)"),
-                _mode(desk, rule.mode) if rule is not None else None,
+                _modes(desk, rule) if rule is not None else None,
                 tally(mine),
                 tally([n for n in mine if found[n].rule == id_]),
                 tally([n for n in mine if found[n].reverted_at is not None]),
@@ -125,6 +127,10 @@ def _rules(desk: Desk, found: Sequence[Ruled], used: dict[str, datetime]) -> Tab
         rows,
         none=text("The policy has no rules."),
     )
+
+
+def _modes(desk: Desk, rule: Rule) -> str:
+    return mode_terms(rule, desk.language.code) if rule.mode_for else _mode(desk, rule.mode)
 
 
 def _mode(desk: Desk, mode: Mode) -> str:
@@ -169,16 +175,18 @@ def _exemptions(desk: Desk, found: Sequence[Ruled]) -> Table:
         mine = [n for n, ruled in enumerate(found) if ruled.exemption == each.id]
         count = ever.pop(each.id, 0)
         state = text("in force") if desk.now < each.until else text("expired")
-        rows.append((each.id, state, each.owner, each.reason, each.until, tally(mine), count))
+        bounds = exemption_bounds(each, desk.language.code)
+        rows.append((each.id, state, bounds, each.owner, each.reason, each.until, tally(mine), count))
     for id_, count in sorted(ever.items()):
         mine = [n for n, ruled in enumerate(found) if ruled.exemption == id_]
-        rows.append((id_, text("removed"), None, text("(no longer in the policy)"), None, tally(mine), count))
+        rows.append((id_, text("removed"), None, None, text("(no longer in the policy)"), None, tally(mine), count))
     return Table(
         "exemptions",
         text("Exemptions"),
         (
             Column("exemption", text("Exemption")),
             Column("state", text("State")),
+            Column("covers", text("Covers"), minor=True),
             Column("owner", text("Answered for by")),
             Column("reason", text("Why")),
             Column("until", text("Until"), Kind.TIME),
