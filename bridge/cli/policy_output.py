@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from bridge.domain.model import Allowed, Illegal, Mode, Undecided
-from bridge.domain.policy.survey import Answer, way
+from bridge.domain.policy.survey import Answer, ways
 from bridge.domain.policy.terms import WORDS as TERMS
 from bridge.domain.policy.terms import exemption_terms, mode_terms, survey_terms
 
@@ -115,16 +115,8 @@ def explanation(policy: Policy, move: Move, verdict: Verdict, language: str) -> 
                 lines += _objection(policy, objection, move, language)
             offered = ", ".join(verdict.alternatives) or words["nothing"]
             lines.append(f"{words['instead'].format(label[:1].upper() + label[1:])} : {offered}")
-            steps = way(
-                policy,
-                move.origin,
-                move.target,
-                move.visited,
-                project=move.project,
-                type=move.type,
-                at=move.at,
-            )
-            if steps:
+            there = ways(policy, move.origin, move.visited, project=move.project, type=move.type, at=move.at)
+            if steps := there.get(move.target, ()):
                 shown = [f"{step.target} ({policy.party(step.party).label[language]})" for step in steps]
                 lines.append(f"{words['way']} : {', '.join(shown)}")
         case Allowed():

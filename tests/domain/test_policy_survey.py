@@ -8,10 +8,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.domain.model import Illegal, Mode, Move, StatusName
+from bridge.domain.model import Illegal, Mode, Move, RuleId, StatusName
 from bridge.domain.policy import Policy, judge, load
-from bridge.domain.policy.rules import OnlyBy, OnlyInto
-from bridge.domain.policy.survey import Answer, survey, way
+from bridge.domain.policy.rules import After, OnlyBy, OnlyInto
+from bridge.domain.policy.survey import Answer, survey, ways
 from tests.domain.test_policy_judging import NOON, STATUSES, policies, tabular
 
 CEGAPE = load((Path(__file__).parents[2] / "config" / "cegape.yaml").read_bytes(), "cegape.yaml")
@@ -51,7 +51,7 @@ def test_a_way_is_made_of_legal_moves_and_is_there_where_a_status_can_be_reached
     policy: Policy, target: StatusName
 ) -> None:
     policy = plain(policy)
-    steps = way(policy, None, target)
+    steps = ways(policy, None).get(target, ())
     assert bool(steps) == (target not in survey(policy).unreachable)
     here: StatusName | None = None
     visited: frozenset[StatusName] = frozenset()
@@ -92,3 +92,17 @@ def test_a_status_that_only_follows_what_nobody_does_is_unreachable() -> None:
     )
     table = survey(replace(CEGAPE, rules=rules))
     assert set(table.unreachable) == {tested, "RESOLU", "CORRECTION NON VALIDE"}
+
+
+def test_a_checklist_in_any_order_is_surveyed_without_trying_every_order() -> None:
+    """Twenty checks can be done in a million combinations, and each of them stands before every status."""
+    checks = [StatusName(f"CHECK {number}") for number in range(20)]
+    enter = next(rule for rule in CEGAPE.rules if rule.id == "en-attente-par-les-deux")
+    order = next(rule for rule in CEGAPE.rules if rule.id == "resolu-apres-test")
+    rules = [replace(enter, id=RuleId(f"enter-{one}"), into=frozenset({one})) for one in checks]
+    rules += [replace(order, id=RuleId(f"after-{one}"), demand=After(frozenset({one}))) for one in checks]
+    policy = replace(CEGAPE, statuses=(*CEGAPE.statuses, *checks), rules=(*CEGAPE.rules, *rules))
+    assert survey(policy).unreachable == ()
+    steps = [step.target for step in ways(policy, None)[StatusName("RESOLU")]]
+    assert steps[-1] == "RESOLU"
+    assert {*checks, "EN COURS DE TEST"} <= set(steps)

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 from bridge.domain.model import PartyName, RuleId, StatusName
 from bridge.domain.policy.policy import Policy
 from bridge.domain.policy.rules import Exemption, Party, Rule
-from bridge.domain.policy.survey import Answer, Pair, Survey, way
+from bridge.domain.policy.survey import Answer, Pair, Survey, ways
 from bridge.domain.policy.terms import exemption_terms, mode_terms, survey_terms
 
 COLOURS = ("#0072b2", "#bf5300", "#007a59", "#ad4f83", "#806500")
@@ -321,10 +321,8 @@ def _entrance(policy: Policy, status: StatusName, entering: Sequence[Pair], word
 
 def _columns(policy: Policy, table: Survey, cards: Mapping[StatusName, _Card]) -> list[list[_Card]]:
     """Cards by how many moves it takes to get there from the initial status; what cannot be reached comes last."""
-    distance = {
-        status: len(way(policy, policy.initial, status, project=table.project, type=table.type, at=table.at))
-        for status in policy.statuses
-    }
+    found = ways(policy, policy.initial, project=table.project, type=table.type, at=table.at)
+    distance = {status: len(found.get(status, ())) for status in policy.statuses}
     last = max(distance.values()) + 1
     by_distance: dict[int, list[_Card]] = {0: [cards[policy.initial]]}
     for status in policy.statuses:

@@ -102,19 +102,29 @@ class Step:
     target: StatusName
 
 
-def way(
+def ways(
     policy: Policy,
     origin: StatusName | None,
-    target: StatusName,
     visited: Visited = frozenset(),
     *,
     project: str = "",
     type: str = "",
     at: datetime | None = None,
-) -> tuple[Step, ...]:
-    """The fewest legal moves, of whichever party, that lead there; empty when none do."""
-    return _Table(policy, project, type, at).way(origin, target, visited)
+) -> dict[StatusName, tuple[Step, ...]]:
+    """Legal moves, of whichever party, to each status to which some lead: the fewest, if those are soon found."""
+    table = _Table(policy, project, type, at)
+    been = visited | ({origin} if origin else frozenset())
+    some = dict(table.walk(origin, been, deep=True))
+    fewest: dict[StatusName, tuple[Step, ...]] = {}
+    for status, steps in table.walk(origin, been):
+        fewest.setdefault(status, steps)
+        if len(fewest) == len(some):
+            break
+    return some | fewest
 
+
+_WALK_STATES = 1_000
+"""Only a checklist of many statuses in any order has more, and it bounds that to a second or so."""
 
 _POSSIBLE = frozenset({Answer.ALLOWED, Answer.ASKED, Answer.LATER})
 
@@ -148,34 +158,34 @@ class _Table:
 
     def reached(self) -> set[StatusName]:
         """Every status that legal moves lead to from a creation."""
-        return {status for status, _, _ in self._walk(None, frozenset())}
+        return {status for status, _ in self.walk(None, frozenset(), deep=True)}
 
-    def way(self, origin: StatusName | None, target: StatusName, visited: Visited) -> tuple[Step, ...]:
-        for status, _, steps in self._walk(origin, visited | ({origin} if origin else frozenset())):
-            if status == target:
-                return steps
-        return ()
+    def walk(
+        self, origin: StatusName | None, visited: Visited, *, deep: bool = False
+    ) -> Iterator[tuple[StatusName, tuple[Step, ...]]]:
+        """Every status that moves lead to, each maybe several times; the nearest first, or else as deep as it goes.
 
-    def _walk(
-        self, origin: StatusName | None, visited: Visited
-    ) -> Iterator[tuple[StatusName, Visited, tuple[Step, ...]]]:
-        """Breadth first over status and what counts of where the ticket has been."""
+        What counts of where a ticket has been only ever opens further ways. So a status is not entered again with no
+        more of it than before, and who goes deep first, with much of it, soon has nothing left to try.
+        """
         counts = frozenset[StatusName]().union(
             *(rule.demand.statuses for rule in self.policy.rules if isinstance(rule.demand, After))
         )
-        seen: set[tuple[StatusName, Visited]] = set()
+        seen: dict[StatusName, list[Visited]] = {status: [] for status in self.policy.statuses}
         queue: deque[tuple[StatusName | None, Visited, tuple[Step, ...]]] = deque([(origin, visited & counts, ())])
-        while queue:
-            here, been, steps = queue.popleft()
+        tried = 0
+        while queue and tried < _WALK_STATES:
+            here, been, steps = queue.pop() if deep else queue.popleft()
+            tried += 1
             for party in self.policy.parties:
                 for there in self.policy.alternatives(
                     party.name, here, been, project=self.project, type=self.type, at=self.at
                 ):
                     fresh = here is None or self.policy.opens_again(here, there)
                     now_been = counts & (frozenset({there}) if fresh else been | {there})
-                    if (there, now_been) in seen:
+                    if any(now_been <= known for known in seen[there]):
                         continue
-                    seen.add((there, now_been))
+                    seen[there].append(now_been)
                     further = (*steps, Step(party.name, there))
-                    yield there, now_been, further
+                    yield there, further
                     queue.append((there, now_been, further))
