@@ -1,14 +1,17 @@
 """A fork server of bridges that are killed. Run as a program: an order a line on stdin, what became of it on stdout.
 
 Each order forks a process that runs cycles as ``bridge run`` or ``once`` does, with its own client over a real socket
-and its own SQLite file, and kills itself (SIGKILL, as ``kill -9`` or the kernel would) at the n-th of its fault
+and its own database, and kills itself (SIGKILL, as ``kill -9`` or the kernel would) at the n-th of its fault
 points: right before and right after each HTTP request (the server has done it, and the answer is not read yet), right
-before and right after each commit that writes, and right before each file beside the database takes its place. It also
-makes the disk full, read-only or busy. Nothing of this is in the bridge.
+before and right after each commit that writes, right before each file beside the database takes its place and, if it
+is ordered, right before each write to SQLite's own files. It also makes the disk full, read-only or busy. Nothing of
+this is in the bridge.
 """
 
 from __future__ import annotations
 
+import _sqlite3
+import ctypes
 import gc
 import json
 import os
@@ -71,7 +74,10 @@ def watch(points: Points) -> None:
 
     def watched_commit(dialect: DefaultDialect, connection: Any) -> None:
         nonlocal written
-        writes, written = connection.total_changes != written, connection.total_changes
+        if dialect.name == "sqlite":
+            writes, written = connection.total_changes != written, connection.total_changes
+        else:
+            writes = True  # PostgreSQL does not tell
         if writes:
             points.at("before commit")
         commit(dialect, connection)
@@ -85,6 +91,53 @@ def watch(points: Points) -> None:
     sys.addaudithook(watched_rename)
     HTTPAdapter.send = watched_send  # type: ignore[method-assign, assignment]
     DefaultDialect.do_commit = watched_commit  # type: ignore[method-assign]
+
+
+class Vfs(ctypes.Structure):
+    """``sqlite3_vfs``, as sqlite3.h has it."""
+
+    _fields_ = (
+        *((name, ctypes.c_int) for name in ("version", "size_of_file", "longest_path")),
+        *((name, ctypes.c_void_p) for name in ("next", "name", "data")),
+        *((f"method_{number}", ctypes.c_void_p) for number in range(13)),
+        *((name, ctypes.c_void_p) for name in ("set_system_call", "get_system_call", "next_system_call")),
+    )
+
+
+WRITE = "before a write to SQLite's files"
+
+PROTOTYPES = {
+    b"write": ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t),
+    b"pwrite64": ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64),
+    b"ftruncate": ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int64),
+    b"unlink": ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p),
+}
+PROTOTYPES[b"pwrite"] = PROTOTYPES[b"pwrite64"]
+replaced: list[object] = []
+"""What SQLite calls from now on: nobody else holds it."""
+
+
+def watch_writes(points: Points) -> None:
+    """A point before each system call by which SQLite changes a file; it lets them be replaced, to be tested."""
+    library = ctypes.CDLL(_sqlite3.__file__)
+    library.sqlite3_vfs_find.restype = ctypes.POINTER(Vfs)
+    vfs = library.sqlite3_vfs_find(None)
+    setting = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+    getting = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
+    get, set_ = getting(vfs.contents.get_system_call), setting(vfs.contents.set_system_call)
+    for name, prototype in PROTOTYPES.items():
+        address = get(vfs, name)
+        if not address:  # this SQLite does without it
+            continue
+        system_call = prototype(address)
+
+        def watched(*arguments: Any, name: bytes = name, system_call: Any = system_call) -> int:
+            points.at(WRITE)
+            return int(system_call(*arguments))
+
+        call = prototype(watched)
+        replaced.append(call)
+        set_(vfs, name, ctypes.cast(call, ctypes.c_void_p))
 
 
 def spoil(how: dict[str, Any]) -> None:
@@ -115,7 +168,10 @@ def spoil(how: dict[str, Any]) -> None:
 
 def live(order: dict[str, Any]) -> None:
     """The life of one process, under watch."""
-    watch(Points(order.get("kill_at"), Path(order["log"])))
+    points = Points(order.get("kill_at"), Path(order["log"]))
+    watch(points)
+    if order.get("writes"):
+        watch_writes(points)
     spoil(order)
     work(order)
 
@@ -167,6 +223,8 @@ def share_compiled_statements() -> None:
 def serve() -> None:
     """Forks until stdin ends. The first order is lived here, so that no fork has to import or compile anything."""
     share_compiled_statements()
+    import psycopg  # noqa: F401 - so that not every life on PostgreSQL has to
+
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is for the daemons' logs
     for number, line in enumerate(sys.stdin):

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+
 from bridge.simulator import Api, Clock, Instance, Ticket, seed, serve
 from bridge.simulator.nouns import Version
 from bridge.store.audit import verify
 from tests.engine.desk import ROOT, START, description
+from tests.store.databases import connected
 
 SIGKILL = 9
 
@@ -69,6 +72,7 @@ class Undertaker:
                 "policy": str(ROOT / "config" / "cegape.yaml"),
                 "mode": "enforce",
                 "state_dir": str(site.home),
+                "store": site.url,
             },
             "now": site.clock().isoformat(),
             "kill_at": kill_at,
@@ -99,6 +103,8 @@ class Site:
     home: Path
     clock: Clock
     instance: Instance
+    postgresql: str | None = None
+    """The URL of its ledger, where that is no file in ``home``."""
 
     def __post_init__(self) -> None:
         self.api = Api(self.instance)
@@ -110,7 +116,7 @@ class Site:
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.database}"
+        return self.postgresql or f"sqlite:///{self.database}"
 
     def copy(self, home: Path) -> Site:
         """The same server and the same ledger once more, as if the other had never gone on."""
@@ -148,9 +154,9 @@ class Site:
         """What its ledger holds; it must verify."""
         verdict = verify(self.url)
         assert verdict.holds, verdict.findings
-        with closing(sqlite3.connect(self.database)) as database:
-            read: Callable[[str], list[tuple[Any, ...]]] = lambda sql: database.execute(sql).fetchall()  # noqa: E731
-            revisions = read("SELECT work_package, activity, updated_at, hex(digest) FROM activity")
+        with connected(self.url) as database:
+            read: Callable[[str], list[Any]] = lambda sql: [*map(tuple, database.execute(text(sql)))]  # noqa: E731
+            revisions = read("SELECT work_package, activity, updated_at, digest FROM activity")
             decisions = read(
                 "SELECT work_package, activity, part, verdict, rule FROM decision WHERE current ORDER BY 1, 2, 3"
             )
@@ -175,7 +181,7 @@ class Books:
     enforced: list[tuple[Any, ...]]
 
 
-def desk_with_a_past(home: Path, version: Version) -> Site:
+def desk_with_a_past(home: Path, version: Version, postgresql: str | None = None) -> Site:
     """A server before the bridge came: one illegal move was made, which nobody puts back."""
     home.mkdir()
     clock = Clock(START)
@@ -189,7 +195,7 @@ def desk_with_a_past(home: Path, version: Version) -> Site:
     instance.set_status("sup", named(instance, "teste"), "EN COURS DE TEST")
     instance.set_status("ca", named(instance, "ancien"), "REJETE")
     clock.advance(400)
-    return Site(home, clock, instance)
+    return Site(home, clock, instance, postgresql)
 
 
 def named(instance: Instance, subject: str) -> Ticket:
