@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from bridge.errors import ConfigError
+from bridge.store.database import unwritable
 
 _ED25519 = b"\x01"
 _DASH = "\u2014 "  # an em dash and a space begin each signature line
@@ -103,19 +104,26 @@ class SigningKey:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """A new key in a new file that only this user may read. Raises ConfigError where the file is there already."""
+        """A new key in a new file that only this user may read, whole or not at all.
+
+        Raises ConfigError where the file is there already or cannot be made, Stop where there is no room for it.
+        """
         key = Ed25519PrivateKey.generate()
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+        fresh = path.with_name(f"{path.name}.new")
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            fresh.unlink(missing_ok=True)  # of a process that was killed here
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(pem)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(fresh, path)  # unlike a rename, never over another
         except OSError as error:
-            raise ConfigError(f"the signing key {path} cannot be created: {error.strerror}") from None
-        with os.fdopen(handle, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(handle)
+            raise unwritable(path, error, f"the signing key {path} cannot be created") from None
+        finally:
+            fresh.unlink(missing_ok=True)
         return cls(key)
 
     @classmethod

@@ -7,6 +7,7 @@ one read-write connection, and a second writer is refused. The locks end with th
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import gc
 import os
@@ -108,7 +109,7 @@ def _translate(error: DBAPIError, where: str) -> BridgeError:
         else "no reason given"
     )
     if state == "53100":
-        return Stop(f"no room left for {where}: nothing was lost up to the last commit; make room and start again")
+        return _no_room(where)
     if state == "25006":
         return Stop(f"{where} is read-only: connect to the primary server")
     if state in ("28000", "28P01", "3D000", "42501", "3F000"):
@@ -120,12 +121,25 @@ def _translate(error: DBAPIError, where: str) -> BridgeError:
     return Stop(f"{where}: {said}")
 
 
+def _no_room(where: str) -> Stop:
+    return Stop(f"no room left for {where}: nothing was lost up to the last commit; make room and start again")
+
+
+def unwritable(path: Path, error: OSError, what: str) -> BridgeError:
+    """What to raise when a file beside the database cannot be written: a full disk passes, all else is a setting."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _no_room(str(path))
+    return ConfigError(f"{what} ({error.strerror}): check the directory, and that this user may write to it")
+
+
 def _sqlite_error(error: sqlite3.Error, where: str) -> BridgeError:
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return _no_room(where)
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return RetryLater(f"{where} is in use by another program: {error}")
         case sqlite3.SQLITE_FULL:
-            return Stop(f"no room left for {where}: nothing was lost up to the last commit; make room and start again")
+            return _no_room(where)
         case sqlite3.SQLITE_READONLY:
             return Stop(f"{where} cannot be written: the file, its directory or the disk is read-only")
         case sqlite3.SQLITE_CORRUPT:
@@ -228,9 +242,7 @@ class Database:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ConfigError(
-                f"{path} cannot be created ({error.strerror}): check the directory, and that this user may write to it"
-            ) from None
+            raise unwritable(path, error, f"{path} cannot be created") from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

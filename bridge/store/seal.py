@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, select
 from bridge.errors import ConfigError, Stop
 from bridge.store import checkpoint, schema
 from bridge.store.checkpoint import Checkpoint, SigningKey, VerifyKey, WrongKey
+from bridge.store.database import unwritable
 from bridge.store.ledger import Ledger
 from bridge.store.projection import iso
 from bridge.store.record import stored_tree
@@ -71,7 +72,7 @@ def unpublished(ledger: Ledger, to: str, interval: timedelta) -> tuple[int, str]
 
 
 def keep(path: Path, note: str) -> None:
-    """Put a note into its file, whole or not at all. Raises ConfigError where that cannot be done."""
+    """Put a note into its file, whole or not at all. Raises ConfigError where that cannot be done, Stop for no room."""
     fresh = path.with_name(f"{path.name}.new")
     try:
         with fresh.open("w", encoding="utf-8") as file:
@@ -80,7 +81,7 @@ def keep(path: Path, note: str) -> None:
             os.fsync(file.fileno())
         fresh.replace(path)
     except OSError as error:
-        raise ConfigError(f"the last checkpoint cannot be kept in {path}: {error.strerror}") from None
+        raise unwritable(path, error, f"the last checkpoint cannot be kept in {path}") from None
 
 
 def kept(path: Path) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,6 +67,36 @@ def test_a_database_that_may_not_grow_ends_it_wherever_the_room_ends(site: Site,
         site.clock.advance(5)
     assert ended[0] == EXIT_UNAVAILABLE
     assert all_is_well(site, undertaker)
+
+
+@contextmanager
+def small_disk(directory: Path, kib: int) -> Iterator[dict[str, int]]:
+    """Lets ``directory`` be a disk of this size. Where this user may mount none: what makes every file as small."""
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(directory)]
+    mounted = os.getuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    try:
+        yield {} if mounted else {"file_size": kib * 1024 // 2}
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(directory)], check=True)
+
+
+@pytest.mark.parametrize("more", [16, 32, 64, 96, 160, 260, 400])
+def test_a_disk_that_fills_up_ends_it_and_with_room_it_goes_on(
+    site: Site, undertaker: Undertaker, tmp_path: Path, more: int
+) -> None:
+    """A disk: what lies beside the database has no room either."""
+    whole = tmp_path / "whole"
+    with small_disk(tmp_path / "disk", site.database.stat().st_size // 1024 + more) as worse:
+        full = site.copy(tmp_path / "disk" / "site")
+        for _ in range(2):
+            end = undertaker.live(full, daemon=True, **worse)
+            assert end.code == (EXIT_UNAVAILABLE if more < 400 else 0), end.said
+            assert end.said == "" or worse or end.said.startswith("Stop: no room left for"), end.said
+            full.clock.advance(5)
+        shutil.copytree(full.home, whole)
+    assert all_is_well(Site(whole, full.clock, full.instance), undertaker)
 
 
 def test_a_file_that_may_not_grow_ends_it_wherever_the_limit_is(site: Site, undertaker: Undertaker) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -152,6 +154,25 @@ def test_a_damaged_last_checkpoint_stops_the_signing(url: str, tmp_path: Path) -
         seen.write_bytes(b"\xff\xfe")
         with pytest.raises(ConfigError, match="cannot be read"):
             kept(seen)
+
+
+@pytest.mark.parametrize("there", ["at once", "after a process was killed over it"])
+def test_a_key_for_which_there_is_no_room_leaves_no_half_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    path = tmp_path / "key.pem"
+    if there != "at once":
+        path.with_name("key.pem.new").write_bytes(b"-----BEGIN")
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", no_room)
+        with pytest.raises(Stop, match="no room left for"):
+            SigningKey.load_or_create(path)
+        assert not [*tmp_path.iterdir()]
+    assert SigningKey.load_or_create(path).verify_key("x") == SigningKey.load(path).verify_key("x")
+
+
+def no_room(_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_the_key_is_its_owners_alone(tmp_path: Path) -> None:
