@@ -110,6 +110,8 @@ def report(tally: Tally, broken: Counter[Promise], seconds: float) -> str:
         ("illegal moves that stood after a cycle, with a reason", tally.excuses.total()),
         *((f"  {reason}", number) for reason, number in tally.excuses.most_common()),
         ("", None),
+        *sorted(tally.ingredients.items()),
+        ("", None),
         ("seconds", round(seconds)),
     ]
     width = max(len(name) for name, _ in rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from bridge.simulator import Instance, Move, Ticket
 
@@ -33,6 +34,8 @@ ANY = "?"
 
 ECHO = timedelta(milliseconds=50)
 """15.4 saves a new ticket again a moment later (contract A.3): nobody is faster."""
+
+NO_TRACE = "aggregation left no trace of the move"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,17 +227,39 @@ class Oracle:
             origin = target
         return shown
 
+    def may_be_legal(self, ticket: Ticket, since: Mapping[int, datetime]) -> frozenset[str]:
+        """Where the ticket legally stands, and where else it may seem to for whoever cannot be sure of all its moves.
+
+        Only the last legal move counts, the steps that its activity may hide, and what was moved since in doubt.
+        """
+        found = frozenset[str]()
+        deeds = self.deeds(ticket.id)
+        for number, deed in enumerate(deeds, 1):
+            course = follow(deeds[:number], since)
+            assert course.legal is not None
+            if not course.breaches:
+                found = course.legal_as_shown
+            elif self.excuse(ticket, deed, since) not in (None, NO_TRACE):
+                found |= {course.legal, deed.target}
+            else:
+                found |= {course.legal}
+        return found | {INITIAL} if self.created_in_an_echo(ticket) else found
+
     def excuse(self, ticket: Ticket, deed: Deed, since: Mapping[int, datetime]) -> str | None:
-        """Why the bridge cannot be sure that this deed, the ticket's last, is illegal; None when it can be."""
+        """Why the bridge could not be sure that this deed was illegal when it was the last; None when it could be."""
         journals = ticket.journals
         at = next((i for i, journal in enumerate(journals) if journal.id == deed.activity), None)
         if at is None:
             return "the activity is gone"
         if deed.project not in since or printed(journals[at].created_at) < since[deed.project]:
             return "enforcement began after the activity"
-        shown = self.as_shown(ticket)
+        upto = {journal.id for journal in journals[: at + 1]}
+        shown = [(one, hides) for one, hides in self.as_shown(ticket) if one.activity in upto]
         if not shown or shown[-1][0].activity != deed.activity:
-            return "aggregation left no trace of the move"
+            return NO_TRACE
+        merged, hides = shown[-1]
+        if merged.origin is None and merged.target == INITIAL:
+            return NO_TRACE  # away from its creation and back: what is left is a creation as it should be
         unsure = self._unsure_of(ticket, deed)
         if unsure is not None:
             return unsure
@@ -242,21 +267,20 @@ class Oracle:
             return "the ticket was out of sight"
         if ticket.id in self.chronicle.refused:
             return "OpenProject refuses"
-        merged, hides = shown[-1]
         if merged.origin is None and hides:
             return "a new ticket was saved again"
         if not follow([one for one, _ in shown], since).must_go_back:
             return "aggregation left a legal move"
         if deed.target in self._perhaps(ticket, shown, since):
             return "it may take back a move that an activity hides"
-        if deed.target in self._left_in_doubt(ticket):
+        if deed.target in self._left_in_doubt(ticket, deed):
             return "it may take back a move that cannot be judged, or that is legal only if such a one stands"
         return None
 
-    def _left_in_doubt(self, ticket: Ticket) -> frozenset[str]:
-        """Where the ticket had been before moves of which nobody can say that they stand."""
+    def _left_in_doubt(self, ticket: Ticket, last: Deed) -> frozenset[str]:
+        """Where the ticket had been, before this move, before moves of which nobody can say that they stand."""
         been, sure, doubted = set[str](), set[str](), frozenset[str]()
-        for deed in self.deeds(ticket.id)[:-1]:
+        for deed in takewhile(lambda deed: deed is not last, self.deeds(ticket.id)):
             if deed.origin in CLOSED and deed.target not in CLOSED:
                 sure.clear()
             unjudged = not deed.own and (deed.party is None or self._unsure_of(ticket, deed) is not None)
@@ -306,9 +330,9 @@ class Oracle:
             by_another = later.user != self.bridge and (later.user != deed.person or deed.origin is None)
             if by_another and later.updated_at > later.created_at:
                 return "a later activity may hide that somebody moved on"
-        if any(when >= journals[0].created_at for when in chronicle.renamed):
-            return "statuses were renamed"
         if self._field is not None:
+            if any(when >= journals[0].created_at for when in chronicle.renamed):
+                return "statuses were renamed, and a custom field can be read in their place"
             if sum(one.activity == deed.activity for one in self.deeds(ticket.id)) > 1:
                 return "an earlier form of the activity may have been a custom field's"
             if self._other_readings(ticket):

@@ -33,7 +33,7 @@ from bridge.openproject.credentials import ApiKey
 from bridge.openproject.tracker import Tracker
 from bridge.simulator import Answer, Api, Clock, InProcess, Instance, Refusal, Ticket, seed
 from bridge.store.ledger import Ledger
-from tests.torture.oracle import CLIENT, INITIAL, WHO, Deed, Oracle, follow, printed
+from tests.torture.oracle import CLIENT, INITIAL, NO_TRACE, WHO, Deed, Oracle, follow, printed
 
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -109,6 +109,19 @@ class Terms:
         )
 
     @property
+    def ingredients(self) -> Iterator[str]:
+        """The terms in words, to be counted over many worlds."""
+        yield f"world: OpenProject {self.version}"
+        yield f"world: read in {'English' if self.reader == 'bridge_en' else 'French'}"
+        yield f"world: aggregation {self.aggregation} min"
+        if self.field_named_statut:
+            yield "world: a field named Statut"
+        if self.skew:
+            yield "world: clocks apart"
+        if not self.tells_date:
+            yield "world: no Date header"
+
+    @property
     def all_steps(self) -> frozenset[int]:
         """Negative ones are from before the bridge."""
         return frozenset(range(-HISTORY, self.steps))
@@ -161,6 +174,8 @@ _ORGANISATION = {
 }
 _NAMES = {"rename_status": 4, "fill_field": 10}
 _OPERATIONS = {"outage": 3, "pause": 2, "resume": 3, "change_mode": 2}
+_BRIDGES = frozenset({"idle", "hint", "restart", *_OPERATIONS})
+"""Steps in which nobody does anything in OpenProject."""
 
 _CHANCES = {
     "plain": Chances(_WORK, 0.15, 0.02, 0),
@@ -238,12 +253,15 @@ class Tally:
     """What happened, in numbers."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    ingredients: Counter[str] = field(default_factory=Counter)
+    """What the worlds were made of, and what people and circumstances did in them."""
     excuses: Counter[str] = field(default_factory=Counter)
     """Illegal moves that stood when a cycle had looked, by the reason why the bridge could not be sure."""
 
     def add(self, other: Tally) -> None:
         """Sum up."""
         self.counts += other.counts
+        self.ingredients += other.ingredients
         self.excuses += other.excuses
 
 
@@ -330,7 +348,24 @@ class World:
         counts = self.tally.counts
         counts["worlds"] += 1
         counts["moves"] += len(self.instance.moves)
+        self.tally.ingredients.update(self.terms.ingredients)
+        self._count_movers()
         return self.tally
+
+    def _count_movers(self) -> None:
+        """Who made the moves, and how many were made in the same printed millisecond as another of that ticket."""
+        ingredients, last = self.tally.ingredients, dict[int, datetime]()
+        groups = {person for group in self.instance.groups.values() for person in group.members}
+        for move in self.instance.moves:
+            at = printed(move.at)
+            ingredients["moves at the very time of another"] += last.get(move.ticket) == at
+            last[move.ticket] = at
+            if move.person == self._bridge.id:
+                continue
+            client, cegape = "Client" in move.roles, "CEGAPE" in move.roles
+            both = "both roles" if client and cegape else "a client" if client else "CEGAPE" if cegape else "a stranger"
+            ingredients[f"moves by {both}"] += 1
+            ingredients["moves by a member of a group"] += move.person in groups
 
     def _history(self, steps: frozenset[int]) -> None:
         """What happened before the bridge came: judged, never acted upon."""
@@ -358,7 +393,10 @@ class World:
         names, weights = zip(*self._chances.weights.items(), strict=True)
         name = self._dice.choices(names, weights)[0]
         self._say(f"step {step}: {name}")
+        acts = self._acts
         getattr(self, f"_{name}")()
+        if self._acts > acts or name in _BRIDGES:
+            self.tally.ingredients[f"step: {name.replace('_', ' ')}"] += 1
 
     def _settle(self) -> None:
         """Let every window close and every snapshot come, without anybody doing anything."""
@@ -853,13 +891,7 @@ class World:
         self._to_explain[id_] = revert, course.breaches[-1].person if plain else None
         if plain:
             return
-        close = set(course.legal_as_shown)
-        for deed in self.oracle.deeds(id_):
-            if self.oracle.excuse(ticket, deed, since) is not None:
-                close.add(deed.target)
-        if self.oracle.created_in_an_echo(ticket):
-            close.add(INITIAL)
-        if revert.target not in close:
+        if revert.target not in self.oracle.may_be_legal(ticket, since):
             raise Broken(Promise.WRONG_REVERT, f"{told}, though it belongs in {course.legal}: {course}")
         counts["put back as far as the activities told"] += 1
 
@@ -913,7 +945,7 @@ class World:
                 Promise.LEFT_STANDING, f"{told}, and it was not put back; the bridge says {self._reasons(ticket, deed)}"
             )
         # Where nothing shows the move there is nothing to give a reason for; when enforcement began is in the ledger.
-        if not excuse.startswith(("aggregation left no trace", "enforcement")) and not self._reasons(ticket, deed):
+        if excuse != NO_TRACE and not excuse.startswith("enforcement") and not self._reasons(ticket, deed):
             raise Broken(Promise.NO_REASON, f"{told}; it was not put back because {excuse}, and the bridge gives none")
         key = f"{ticket.id} {deed.activity} {deed.at}"
         if key not in self._excused_before:
