@@ -122,7 +122,7 @@ def _lawful(lawful: frozenset[StatusId | None], judged: Judged, scene: Scene) ->
         return lawful  # what was lawful before is so again; where it is in doubt, this does not settle it
     if change.kind is Kind.CREATION:
         lawful = frozenset({scene.ids[scene.policy.initial]})
-    if not _breaks(judged, scene):
+    if not _objections(judged, scene):
         return (lawful if _in_doubt(judged) else frozenset()) | {change.target}
     if merged(change, scene):
         lawful |= _passed(judged, scene)
@@ -265,9 +265,11 @@ def _comments_near(change: StatusChange, timeline: Timeline, scene: Scene) -> tu
     )
 
 
-def _breaks(judged: Judged, scene: Scene) -> bool:
-    """Whether the move is an illegal one of a party whose moves are put back, however far its rules go."""
-    return isinstance(judged.verdict, Illegal) and judged.party is not None and scene.policy.reverts(judged.party)
+def _objections(judged: Judged, scene: Scene) -> tuple[Objection, ...]:
+    """What speaks against an illegal move of a party whose moves are put back, however far the rules go."""
+    if isinstance(judged.verdict, Illegal) and judged.party is not None and scene.policy.reverts(judged.party):
+        return judged.verdict.objections
+    return ()
 
 
 def _enforced(judged: Judged, scene: Scene) -> Objection | None:
@@ -275,9 +277,7 @@ def _enforced(judged: Judged, scene: Scene) -> Objection | None:
 
     Only moves that were certainly made after enforcement began count (rules, "From when").
     """
-    if not (_breaks(judged, scene) and isinstance(judged.verdict, Illegal)):
-        return None
-    for objection in judged.verdict.objections:
+    for objection in _objections(judged, scene):
         since = scene.enforced_since.get(objection.rule)
         if objection.mode is Mode.ENFORCE and since is not None and judged.change.earliest >= since:
             return objection
@@ -286,9 +286,7 @@ def _enforced(judged: Judged, scene: Scene) -> Objection | None:
 
 def _straddles(judged: Judged, scene: Scene) -> bool:
     """Whether nobody can tell if an illegal move was made before its rule was enforced, or after."""
-    if not (_breaks(judged, scene) and isinstance(judged.verdict, Illegal)):
-        return False
-    begun = [scene.enforced_since.get(o.rule) for o in judged.verdict.objections if o.mode is Mode.ENFORCE]
+    begun = [scene.enforced_since.get(o.rule) for o in _objections(judged, scene) if o.mode is Mode.ENFORCE]
     return any(since is not None and judged.change.earliest < since <= judged.change.latest for since in begun)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.domain import plan
-from bridge.domain.model import Illegal, Judged, Objection, Timeline
+from bridge.domain.model import Judged, Objection, Timeline
 from bridge.domain.scene import Scene
 from bridge.engine import judge
 from bridge.engine.act import Acted, Gate, Result
@@ -41,8 +41,7 @@ def puts_back_to_the_first_status(patch: pytest.MonkeyPatch) -> None:
 
 def enforces_what_is_only_observed(patch: pytest.MonkeyPatch) -> None:
     def wrong(judged: Judged, scene: Scene) -> Objection | None:
-        breaks = isinstance(judged.verdict, Illegal) and judged.party is not None and scene.policy.reverts(judged.party)
-        return judged.verdict.objections[0] if breaks and isinstance(judged.verdict, Illegal) else None
+        return next(iter(plan._objections(judged, scene)), None)
 
     patch.setattr(plan, "_enforced", wrong)
 
