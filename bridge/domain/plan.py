@@ -110,7 +110,7 @@ class _Past:
             perhaps |= self.lawful | _passed(judged, scene)
         elif lawful == {change.target} and judged.verdict != Allowed(TAKEN_BACK):
             perhaps = frozenset()
-        if stands and (_in_doubt(judged) or _straddles(judged, scene)):
+        if stands and (not surely or _in_doubt(judged) or _straddles(judged, scene)):
             perhaps |= {self.legal}  # if the move does not stand after all, the ticket belongs there
         return _Past(legal, lawful, perhaps, visited, sure, movers, unsure)
 

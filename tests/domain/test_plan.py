@@ -471,6 +471,29 @@ def test_a_move_that_may_have_been_made_after_enforcement_began_may_be_taken_bac
     assert put_back_to(before.course(within)) == EN_COURS
 
 
+def test_a_move_that_may_have_been_made_after_its_exemption_ended_may_be_taken_back() -> None:
+    """If it was, the ticket belongs where it was before, though an illegal move of before enforcement led there."""
+    no_doing, no_hold = rule("no-doing", NOBODY, into=DOING), rule("no-hold", NOBODY, into=HOLD)
+    exempt = Exemption("summer", "a test", "a test", until=minute(25), rules=frozenset({no_hold.id}))
+    policy = small(no_doing, no_hold, exemptions=(exempt,))
+    within = replace(scene(policy), enforced_since={no_doing.id: minute(15), no_hold.id: minute(0)})
+    for latest, says, back_to in [(24, "NO-DOING", HOLD), (28, "undecided", None)]:
+        history = History(AGENT).then(AGENT, DOING).then(AGENT, HOLD, latest=minute(latest))
+        course = history.then(AGENT, DOING).course(within)
+        assert (outcomes(course)[-1], put_back_to(course)) == (says, back_to)
+
+
+def test_a_move_that_only_what_may_be_hidden_excuses_may_be_taken_back() -> None:
+    no_doing = rule("no-doing", NOBODY, into=DOING)
+    tested_first = rule("done-after-testing", After(names(TESTING)), into=DONE)
+    since = {no_doing.id: minute(25), tested_first.id: minute(0)}
+    within = replace(scene(small(no_doing, tested_first)), enforced_since=since)
+    history = History(AGENT).then(SUPPORT, HOLD, maybe_merged=True).then(AGENT, DOING).then(AGENT, DONE)
+    course = history.then(AGENT, DOING).course(within)
+    assert outcomes(course)[2:] == ["NO-DOING", "DONE-AFTER-TESTING", "undecided"]
+    assert course.revert is None
+
+
 def test_what_may_be_hidden_stays_so_while_later_moves_are_taken_back() -> None:
     by_staff = (
         rule("by-staff", OnlyBy(frozenset({STAFF})), into=DOING),
