@@ -457,6 +457,25 @@ def test_where_no_rule_could_object_to_what_an_activity_hides_nothing_is_excused
     assert outcomes(history.course(scene(small(doing_by_staff, not_from_testing))))[-1] == "undecided"
 
 
+def test_a_rule_of_another_project_type_or_time_does_not_object_to_what_an_activity_hides() -> None:
+    doing_by_staff = rule("doing-by-staff", OnlyBy(frozenset({STAFF})), into=DOING)
+    since = (ModeFor(Mode.ENFORCE, since=minute(15)),)
+    until = (ModeFor(Mode.ENFORCE, until=minute(15)),)
+    limits: Mapping[str, tuple[Mapping[str, Any], bool]] = {
+        "project": ({"projects": frozenset({"alpha"})}, True),
+        "another project": ({"projects": frozenset({"beta"})}, False),
+        "type": ({"types": frozenset({"Bug"})}, True),
+        "another type": ({"types": frozenset({"Feature"})}, False),
+        "since before": ({"mode": Mode.OFF, "mode_for": since}, True),
+        "until before": ({"mode": Mode.OFF, "mode_for": until}, False),
+    }
+    for what, (limit, hides) in limits.items():
+        not_from_testing = rule("not-from-testing", OnlyInto(names(NEW, DOING)), origin=names(TESTING), **limit)
+        history = History(AGENT).then(SUPPORT, DOING).then(AGENT, HOLD, maybe_merged=True).then(AGENT, DOING)
+        course = history.course(scene(small(doing_by_staff, not_from_testing), project="alpha", type="Bug"))
+        assert put_back_to(course) == (None if hides else HOLD), what
+
+
 def test_an_illegal_move_that_was_seen_before_it_was_merged_away_excuses_nothing() -> None:
     history = History(AGENT).then(AGENT, EN_ATTENTE).then(AGENT, EN_COURS).then(AGENT, EN_ATTENTE, maybe_merged=True)
     assert put_back_to(history.then(OTHER_AGENT, EN_COURS).course()) == EN_ATTENTE
@@ -464,11 +483,11 @@ def test_an_illegal_move_that_was_seen_before_it_was_merged_away_excuses_nothing
 
 def test_a_move_that_may_have_been_made_after_enforcement_began_may_be_taken_back() -> None:
     """Created in REJETE before enforcement, so that counts; then moved while it began, and moved back."""
-    history = History(AGENT, REJETE).then(AGENT, EN_COURS, earliest=minute(8), latest=minute(12)).then(AGENT, REJETE)
-    within = scene(since=minute(10))
-    assert (outcomes(history.course(within))[-1], history.course(within).revert) == ("undecided", None)
-    before = History(AGENT, REJETE).then(AGENT, EN_COURS, earliest=minute(8), latest=minute(9)).then(AGENT, REJETE)
-    assert put_back_to(before.course(within)) == EN_COURS
+    within = scene(since=minute(10), rules=["en-cours-par-cegape", "rejete-par-cegape"])
+    for latest, says, back_to in [(9, "REJETE-PAR-CEGAPE", EN_COURS), (10, "undecided", None), (12, "undecided", None)]:
+        history = History(AGENT, REJETE).then(AGENT, EN_COURS, earliest=minute(8), latest=minute(latest))
+        course = history.then(AGENT, REJETE).course(within)
+        assert (outcomes(course)[-1].split()[0], put_back_to(course)) == (says, back_to)
 
 
 def test_a_move_that_may_have_been_made_after_its_exemption_ended_may_be_taken_back() -> None:
@@ -503,6 +522,43 @@ def test_what_may_be_hidden_stays_so_while_later_moves_are_taken_back() -> None:
     held = History(AGENT).then(SUPPORT, DOING).then(AGENT, HOLD, maybe_merged=True)
     course = held.then(AGENT, TESTING).then(AGENT, HOLD).then(AGENT, DOING)
     assert outcomes(course.course(scene(small(*by_staff, not_from_testing))))[-2:] == ["allowed", "undecided"]
+
+
+def test_what_may_be_hidden_stays_so_while_more_is_hidden_or_cannot_be_judged() -> None:
+    by_staff = rule("by-staff", OnlyBy(frozenset({STAFF})), into=DOING)
+    not_from_testing = rule("not-from-testing", OnlyInto(names(NEW, DOING)), origin=names(TESTING))
+    within = scene(small(by_staff, not_from_testing))
+    merged_again = History(AGENT).then(SUPPORT, DOING).then(AGENT, HOLD, maybe_merged=True).then(AGENT, DONE, **MERGED)
+    assert outcomes(merged_again.then(AGENT, DOING).course(within))[-1] == "undecided"
+    not_judged = History(AGENT).then(SUPPORT, DOING).then(AGENT, HOLD, maybe_merged=True).then(STRANGER, TESTING)
+    assert outcomes(not_judged.then(AGENT, DOING).course(within))[-1] == "undecided"
+
+
+def test_where_the_ticket_may_legally_be_stays_in_doubt_when_a_later_move_is_taken_back() -> None:
+    """Whether the stranger was allowed to move it nobody can tell: it may be lawful before that move, and after it."""
+    never_back, no_hold = rule("never-back", NOBODY, into=NEW), rule("no-hold", NOBODY, into=HOLD)
+    by_staff = rule("by-staff", OnlyBy(frozenset({STAFF})), into=DOING)
+    history = History(AGENT).then(STRANGER, DOING).then(AGENT, HOLD).then(AGENT, DOING).then(AGENT, NEW)
+    course = history.course(scene(small(never_back, no_hold, by_staff)))
+    assert outcomes(course) == ["allowed", "undecided", "NO-HOLD", "allowed", "allowed"]
+
+
+def test_a_merged_move_that_is_only_reported_may_be_taken_back_to_where_it_began() -> None:
+    by_staff = rule("by-staff", OnlyBy(frozenset({STAFF})), into=DOING)
+    no_done = rule("no-done", NOBODY, into=DONE, mode=Mode.OBSERVE)
+    history = History(AGENT).then(SUPPORT, DOING).then(AGENT, DONE, **MERGED).then(AGENT, DOING)
+    assert outcomes(history.course(scene(small(by_staff, no_done))))[2:] == ["no-done", "allowed"]
+
+
+def test_where_a_merged_move_may_have_led_on_its_way_depends_on_the_rules_of_then() -> None:
+    closed_stays_so = rule("done-is-closed", OnlyInto(names(NEW)), origin=names(DONE))
+    no_done = rule("no-done", NOBODY, into=DONE)
+    for until, says in [(5, "allowed"), (600, "DONE-IS-CLOSED NO-HOLD")]:
+        no_hold = rule(
+            "no-hold", NOBODY, into=HOLD, mode=Mode.OBSERVE, mode_for=(ModeFor(Mode.ENFORCE, until=minute(until)),)
+        )
+        history = History(AGENT).then(AGENT, DONE, **MERGED).then(OTHER_AGENT, HOLD)
+        assert outcomes(history.course(scene(small(closed_stays_so, no_done, no_hold))))[-1] == says
 
 
 def test_a_merged_move_may_be_taken_back_to_wherever_it_may_legally_have_led_on_its_way() -> None:
@@ -775,10 +831,24 @@ def test_what_an_activity_hides_that_was_saved_again_counts_like_what_a_merged_o
     assert put_back_to(by_anybody.course(scene(strict_cegape()))) is None
     after_the_bridge = History(AGENT).then(AGENT, EN_COURS).then(OWN, NOUVEAU, **elsewhere).then(AGENT, RESOLU)
     assert put_back_to(after_the_bridge.course(scene(strict_cegape()))) is None
+
+
+def test_an_activity_that_was_saved_again_may_hide_what_lies_beyond_its_own_move_as_well() -> None:
+    """The move to "testing" was illegal, but before enforcement; from there alone the person could put it on hold."""
     after_hold = rule("done-after-hold", After(names(HOLD)), into=DONE)
-    new_then_doing = rule("new-then-doing", OnlyInto(names(DOING)), origin=names(NEW))
-    onwards = History(AGENT).then(SUPPORT, DOING).then(AGENT, TESTING, **elsewhere).then(OTHER_AGENT, DONE)
-    assert put_back_to(onwards.course(scene(small(after_hold, new_then_doing)))) is None
+    narrow = (
+        rule("new-then-doing", OnlyInto(names(DOING)), origin=names(NEW)),
+        rule("doing-then-testing", OnlyInto(names(TESTING)), origin=names(DOING)),
+        rule("no-hold-once", NOBODY, into=HOLD, mode=Mode.OFF, mode_for=(ModeFor(Mode.ENFORCE, until=minute(5)),)),
+    )
+    within = scene(small(after_hold, NO_TESTING, *narrow), rules=["done-after-hold"])
+    for more, back_to in ({"maybe_been_elsewhere": True}, None), ({"maybe_merged": True}, TESTING):
+        history = History(AGENT).then(SUPPORT, DOING).then(AGENT, TESTING, **more).then(OTHER_AGENT, DONE)
+        assert put_back_to(history.course(within)) == back_to
+    testing_then_done = rule("testing-then-done", OnlyInto(names(DONE)), origin=names(TESTING))
+    before_it = History(AGENT).then(SUPPORT, DOING).then(AGENT, TESTING, maybe_been_elsewhere=True)
+    course = before_it.then(OTHER_AGENT, DONE).course(scene(small(after_hold, testing_then_done)))
+    assert put_back_to(course) is None
 
 
 @pytest.mark.parametrize(
@@ -981,6 +1051,17 @@ def test_a_revert_answers_a_certain_enforceable_illegal_last_move_and_leads_else
         assert last.change.earliest >= since
         assert course.revert.to == course.legal
         assert course.legal != course.status
+
+
+@settings(max_examples=100)
+@given(histories(), _policies)
+def test_only_what_is_allowed_can_hang_on_doubt_and_only_on_something_that_is_in_doubt(
+    history: History, policy: Callable[[], Policy]
+) -> None:
+    doubt = False
+    for judged in history.course(scene(policy())).judged:
+        assert not judged.hangs_on_doubt or (doubt and isinstance(judged.verdict, Allowed))
+        doubt = doubt or isinstance(judged.verdict, Undecided) or judged.change.maybe_merged
 
 
 @settings(max_examples=150)

@@ -324,6 +324,13 @@ def test_three_statuses_in_one_activity_are_two_steps_when_it_was_read_in_betwee
     assert timeline.proven
 
 
+def test_a_second_form_of_an_activity_may_hide_more_although_it_bears_the_time_of_the_first() -> None:
+    again = activity(2, 10, move("NOUVEAU", "RESOLU"), by=SUPPORT)
+    timeline = derive(TICKET, [CREATED, STARTED, again], NAMES)
+    assert moves_of(timeline) == [(None, N), (N, E), (E, R)]
+    assert [change.maybe_merged for change in timeline.changes] == [False, False, True]
+
+
 def test_a_move_taken_back_leaves_no_step_unless_it_was_read_in_between() -> None:
     retracted = activity(2, 10, by=SUPPORT, until=12, comment=RETRACTED)
     assert moves_of(derive(TICKET, [CREATED, retracted], NAMES)) == [(None, N)]
@@ -542,6 +549,14 @@ def test_the_same_words_twice_are_no_less_in_doubt_where_the_last_ones_are_other
     assert doubtful(timeline) == [False, True]
 
 
+def test_an_activity_that_ends_in_the_unknown_is_one_change_whatever_its_earlier_forms_say() -> None:
+    known = activity(2, 10, move("NOUVEAU", "EN COURS"), by=UserId(BRIDGE))
+    unknown = activity(2, 10, move("NOUVEAU", "EN TEST"), by=UserId(BRIDGE), until=11)
+    timeline = derive(TICKET, [CREATED, known, unknown], NAMES, own=UserId(BRIDGE))
+    assert moves_of(timeline) == [(None, N), (N, None)]
+    assert timeline.changes[1].doubt == "the activity names a status that the server does not know (any more)"
+
+
 def test_where_the_field_exists_and_the_creation_is_missing_no_line_is_believed() -> None:
     lines = [activity(2, 10, move("NOUVEAU", "EN COURS")), activity(3, 20, move("EN COURS", "RESOLU"))]
     timeline = derive(TICKET, lines, NAMES, label_is_ambiguous=True, present=R)
@@ -590,6 +605,14 @@ def test_a_list_from_right_before_the_next_activity_settles_nothing(seconds: flo
     sighting = seen(20, E, seconds=seconds)
     timeline = derive(TICKET, both, NAMES, label_is_ambiguous=True, sightings=[sighting])
     assert (timeline.changes[1].doubt is None) is proven
+
+
+def test_a_list_settles_nothing_where_the_times_of_activities_are_not_in_their_order() -> None:
+    """As where the machines behind an OpenProject do not agree about the time."""
+    late = activity(2, 30, move("NOUVEAU", "EN COURS"))
+    early = activity(3, 10, by=SUPPORT, comment="Bonjour")
+    timeline = derive(TICKET, [CREATED, late, early], NAMES, label_is_ambiguous=True, sightings=[seen(20, E)])
+    assert not timeline.proven
 
 
 def test_a_list_from_before_an_activity_was_last_saved_settles_nothing() -> None:
@@ -721,6 +744,24 @@ def test_a_move_may_have_been_moved_on_from_and_back_in_a_later_activity(later: 
     timeline = derive(TICKET, [CREATED, STARTED, RESOLVED, *later], NAMES, own=UserId(BRIDGE))
     assert [change.maybe_moved_on for change in timeline.changes[:3]] == [False, False, hides]
     assert all(not change.maybe_moved_on for change in timeline.changes[3:])
+
+
+def test_that_it_may_have_been_moved_on_and_back_stays_so_when_somebody_moves_the_ticket_later() -> None:
+    later = [activity(4, 30, by=SUPPORT, until=31, comment="Bonjour"), activity(5, 40, move("RESOLU", "EN ATTENTE"))]
+    timeline = derive(TICKET, [CREATED, STARTED, RESOLVED, *later], NAMES, own=UserId(BRIDGE))
+    assert [change.maybe_moved_on for change in timeline.changes] == [False, False, True, False]
+    put_back = activity(5, 40, move("RESOLU", "EN COURS"), by=UserId(BRIDGE))
+    timeline = derive(TICKET, [CREATED, STARTED, RESOLVED, later[0], put_back], NAMES, own=UserId(BRIDGE))
+    assert [change.maybe_moved_on for change in timeline.changes] == [False, False, False, False]
+    created = [CREATED, activity(2, 10, by=SUPPORT, until=11, comment="Bonjour")]
+    timeline = derive(TICKET, [*created, activity(3, 20, move("NOUVEAU", "RESOLU"))], NAMES, own=UserId(BRIDGE))
+    assert [change.maybe_moved_on for change in timeline.changes] == [True, False]
+    bridge_moved = activity(3, 20, move("NOUVEAU", "RESOLU"), by=UserId(BRIDGE))
+    timeline = derive(TICKET, [*created, bridge_moved], NAMES, own=UserId(BRIDGE))
+    assert [change.maybe_moved_on for change in timeline.changes] == [False, False]
+    said = activity(6, 50, by=UserId(BRIDGE), comment="Bonjour")
+    timeline = derive(TICKET, [CREATED, STARTED, RESOLVED, later[0], said], NAMES, own=UserId(BRIDGE))
+    assert [change.maybe_moved_on for change in timeline.changes] == [False, False, True]
 
 
 @pytest.mark.parametrize(
