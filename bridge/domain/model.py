@@ -286,7 +286,6 @@ class Move:
     person: str = ""
     ticket: int = 0
     comments: tuple[CommentBy, ...] = ()
-    maybe_merged: bool = False
     author: str | None = None
     """The author's number as text; None when it is not known."""
     assignee: str | None = None

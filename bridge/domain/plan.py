@@ -200,7 +200,6 @@ class _Judging:
             person=str(change.actor),
             ticket=self.timeline.work_package,
             comments=_comments_near(change, self.timeline, scene),
-            maybe_merged=change.maybe_merged,
             author=_author(self.timeline),
             assignee=present.assignee if present is not None else None,
             fields=present.fields if present is not None else None,

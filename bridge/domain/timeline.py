@@ -134,8 +134,7 @@ def _ends(line: StatusLine, start: StatusId | None, names: Names, *, lenient: bo
     if not fits:
         return frozenset()
     if line.new is None:
-        # "Deleted": the status that was set has vanished since. A creation cannot delete.
-        return frozenset() if start is None else frozenset({UNKNOWN})
+        return frozenset({UNKNOWN})  # "deleted": the status that was set has vanished since
     return names.get(line.new) or frozenset({UNKNOWN})
 
 

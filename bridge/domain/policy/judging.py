@@ -276,7 +276,7 @@ def judge(move: Move, policy: Policy) -> Verdict:
 
     A look-up. ``Undecided`` for a status or party that the policy does not know. ``Allowed.review_at`` and
     ``Illegal.review_at`` tell when a rule that gives a person time must be asked again. What several moves saved as one
-    may hide (``maybe_merged``) is not looked at here: see ``Policy.legal_path``.
+    may hide is not looked at here: see ``Policy.legal_path``.
     """
     table = policy.table
     key: _Key
