@@ -207,6 +207,7 @@ class Line(NamedTuple):
 
     work_package: int
     at: int
+    """When its author began it."""
     details: Sequence[Sequence[str]]
 
 
@@ -638,7 +639,9 @@ class Snapshot:
                 if wanted is not None and work_package not in wanted:
                     continue
                 received = orjson.loads(payload)["received"]
-                at = schema.microseconds(datetime.fromisoformat(received["updatedAt"]))
+                at = schema.microseconds(
+                    datetime.fromisoformat(received["createdAt"])
+                )  # the other moves with a comment
                 yield Line(work_package, at, received["details"])
 
     def _activities(

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 
 from bridge.domain.model import (
@@ -85,6 +86,8 @@ class Said:
     at: datetime
     person: int
     text: str = "Un commentaire."
+    details: tuple[tuple[str, str], ...] = ()
+    """Attributes set with it: label and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,8 @@ def _write_ticket(ledger: Ledger, ticket: Ticket, activity: int, now: datetime) 
         origin = change.target
     for said in ticket.said:
         activity += 1
-        received.append(_activity(ticket.id, activity, len(received), said.person, said.at, said.text, []))
+        details = [_line(label, value) for label, value in said.details]
+        received.append(_activity(ticket.id, activity, len(received), said.person, said.at, said.text, details))
     listed = Listed(WorkPackageId(ticket.id), ProjectId(ticket.project), origin, TypeId(ticket.type))
     ledger.observe([TicketReading(listed, received)], at=now)
     for (move, decision), id_ in zip(decisions, ledger.decide([d for _, d in decisions]), strict=True):
@@ -227,7 +231,7 @@ def _verdict(move: Move) -> Verdict:
 
 
 def _line(label: str, value: str) -> list[str]:
-    return [f"{label} mis à {value}", f"<strong>{label}</strong> mis à <i>{value}</i>"]
+    return [f"{label} mis à {value}", f"<strong>{label}</strong> mis à <i>{escape(value)}</i>"]
 
 
 def _activity(
@@ -270,14 +274,19 @@ def desk_on(
         yield replace(desk, **more)  # type: ignore[arg-type]
 
 
+def fresh(template: Path, folder: Path) -> Path:
+    """A copy of an empty ledger in the place of whatever was there."""
+    path = folder / "bridge.db"
+    for side in ("", "-wal", "-shm"):
+        Path(f"{path}{side}").unlink(missing_ok=True)
+    shutil.copy(template, path)
+    return path
+
+
 @contextlib.contextmanager
 def reported(template: Path, folder: Path, period: Period, world: World, **more: object) -> Iterator[Desk]:
     """The world written into a fresh copy of an empty ledger, and a desk on it."""
-    path = folder / "bridge.db"
-    path.unlink(missing_ok=True)
-    for side in ("-wal", "-shm"):
-        Path(f"{path}{side}").unlink(missing_ok=True)
-    shutil.copy(template, path)
+    path = fresh(template, folder)
     write(f"sqlite:///{path}", world)
     with desk_on(f"sqlite:///{path}", period, world, **more) as desk:  # type: ignore[arg-type]
         yield desk

@@ -7,8 +7,9 @@ field with the same label cannot be told apart, so these texts group rows and de
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from html import unescape
+from operator import itemgetter
 
 from bridge.store.queries import Snapshot
 
@@ -26,18 +27,20 @@ class Attribute:
         self._changes: dict[int, list[tuple[int, str]]] = {}
 
     def add(self, ticket: int, at: int, value: str) -> None:
-        """From this moment on the ticket has this value."""
+        """From this moment on the ticket has this value. Of one moment the last that is added counts."""
         self._changes.setdefault(ticket, []).append((at, value))
 
     def at(self, ticket: int, moment: int) -> str | None:
         """The value at a moment; empty when there was none, None when no activity tells."""
-        before = [change for change in self._changes.get(ticket, ()) if change[0] <= moment]
-        return max(before)[1] if before else None
+        return _newest([change for change in self._changes.get(ticket, ()) if change[0] <= moment])
 
     def last(self, ticket: int) -> str | None:
         """The present value."""
-        changes = self._changes.get(ticket)
-        return max(changes)[1] if changes else None
+        return _newest(self._changes.get(ticket, ()))
+
+
+def _newest(changes: Sequence[tuple[int, str]]) -> str | None:
+    return max(reversed(changes), key=itemgetter(0))[1] if changes else None
 
 
 def attributes(
