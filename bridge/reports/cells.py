@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from bridge.reports.language import Language
-from bridge.reports.values import Cell, Chart, Kind, Report, Table, Tally
+from bridge.reports.values import Cell, Chart, Figure, Kind, Report, Table, Tally
 
 NONE = "\N{EM DASH}"
 """What stands where there is no value."""
+
+MINUS = "\N{MINUS SIGN}"
 
 # Control characters are in no font and no XML; line and paragraph separators and the bidirectional controls make a
 # text show as another than it is (Unicode TR 36). Isolates stay out too: a cell is isolated as a whole.
@@ -89,6 +91,39 @@ def shown(cell: Cell, kind: Kind, language: Language) -> str:
             return str(number)
         case number:
             return language.share(number) if kind is Kind.SHARE else language.number(number)
+
+
+def change(figure: Figure) -> int | float | timedelta | None:
+    """By how much a figure differs from the period before; None where one of the two is none, or no amount."""
+    match plain(figure.value), plain(figure.before):
+        case timedelta() as now, timedelta() as then:
+            return now - then
+        case (int() | float()) as now, (int() | float()) as then:
+            return now - then
+        case _:
+            return None
+
+
+def before(figure: Figure, language: Language) -> str:
+    """What the figure was in the period before, and the change since; empty where nobody asked."""
+    if not figure.compared:
+        return ""
+    was, by = shown(figure.before, figure.kind, language), change(figure)
+    if by is None:
+        return language.text("period before: {value}", value=was)
+    return language.text(
+        "period before: {value}, change: {change}", value=was, change=_signed(by, figure.kind, language)
+    )
+
+
+def _signed(by: float | timedelta, kind: Kind, language: Language) -> str:
+    if isinstance(by, timedelta):
+        amount, positive = shown(abs(by), kind, language), by > timedelta(0)
+    elif kind is Kind.SHARE:
+        amount, positive = language.text("{points} points", points=language.number(abs(by) * 100)), by > 0
+    else:
+        amount, positive = shown(abs(by), kind, language), by > 0
+    return f"{'+' if positive else MINUS}{amount}" if by else amount
 
 
 NUMERIC = frozenset({Kind.COUNT, Kind.NUMBER, Kind.SHARE, Kind.DURATION, Kind.WORKTIME, Kind.ENTRY})

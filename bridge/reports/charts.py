@@ -7,7 +7,9 @@ a chart shows also stands under it as a table, so the picture itself is one imag
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
+from math import ceil
 from xml.etree import ElementTree
 
 from bridge.reports.cells import clipped
@@ -21,6 +23,8 @@ MOST_LABELS = 16
 """Labels that fit along the axis; of more, only some are written."""
 LABEL = 28
 """Characters of a label that are written."""
+MOST_TICKS = 6
+"""Steps between the lines of an axis of counts."""
 
 COLOURS = ("#1f6ea8", "#c8741f", "#35835f", "#7d57a3", "#b0434c", "#66727f", "#a98a1c", "#2f8f95")
 """In the light page and on paper; the style sheet has the dark ones. Lightness and hue set neighbours apart."""
@@ -33,7 +37,7 @@ def svg(chart: Chart, language: Language) -> str:
     """The chart as an ``svg`` element. Empty when there is nothing to draw."""
     if not chart.labels or not chart.series:
         return ""
-    drawn = _draw(chart, _formatter(chart.kind, language))
+    drawn = _draw(chart, lambda value: value_text(value, chart.kind, language))
     _strip(drawn)
     _colour(drawn, chart)
     height = HEIGHT if chart.shape is not Shape.BARS else _bars_height(chart)
@@ -57,15 +61,6 @@ def value_text(value: float | None, kind: Kind, language: Language) -> str:
         return language.share(value)
     number = language.number(value)
     return f"{number}\N{NO-BREAK SPACE}h" if kind in (Kind.DURATION, Kind.WORKTIME) else number
-
-
-def _formatter(kind: Kind, language: Language) -> Callable[[float], str]:
-    def form(value: float) -> str:
-        if kind is Kind.COUNT and value != int(value):
-            return ""  # half a move is no move
-        return value_text(value, kind, language)
-
-    return form
 
 
 def _bars_height(chart: Chart) -> int:
@@ -104,6 +99,8 @@ def _draw(chart: Chart, form: Callable[[float], str]) -> ElementTree.Element:
         "no_data_text": "",
         "allow_interruptions": True,
     }
+    if chart.kind is Kind.COUNT:
+        options["y_labels"] = _whole(chart)
     if chart.shape in (Shape.AREAS, Shape.LINES):
         options |= {"show_dots": chart.shape is Shape.LINES and len(labels) <= 62, "dots_size": 2}
     if chart.shape is Shape.AREAS:
@@ -113,6 +110,20 @@ def _draw(chart: Chart, form: Callable[[float], str]) -> ElementTree.Element:
         drawing.add(series.name, list(series.values)[::upwards], formatter=form)
     tree: ElementTree.Element = drawing.render_tree()
     return tree
+
+
+def _whole(chart: Chart) -> list[int]:
+    """Where an axis of counts is labelled: at most seven whole numbers, from zero to no less than the largest value."""
+    stacked = chart.shape in (Shape.COLUMNS, Shape.AREAS)
+    heights = [[value or 0 for value in values] for values in zip(*(s.values for s in chart.series), strict=True)]
+    top = ceil(max((sum(some) if stacked else max(some) for some in heights), default=0))
+    step = next(step for step in _steps() if step * MOST_TICKS >= top)
+    return list(range(0, max(top, 1) + step, step))
+
+
+def _steps() -> Iterator[int]:
+    """1, 2, 5, 10, 20, 50, and so on."""
+    return (digit * 10**zeros for zeros in count() for digit in (1, 2, 5))
 
 
 _KEPT = frozenset({"svg", "g", "path", "rect", "circle", "text"})

@@ -133,6 +133,11 @@ class Desk:
         moments = [self.period.until, self.source.watermark or self.now]
         return microseconds(min(moments))
 
+    @cached_property
+    def known_days(self) -> int:
+        """How many of the period's days have begun by then: of the later ones nothing can be said, not even zero."""
+        return min(max((self.day(self.known_until - 1) - self.period.first).days + 1, 0), self.period.days)
+
     def moment(self, at: int) -> datetime | None:
         """A moment of History as a time; None for NEVER."""
         return None if at == NEVER else instant(at)
@@ -369,4 +374,4 @@ class Desk:
             )
             for hash_, count in used.items()
         ]
-        return f"{self.policy.name}{self.language.colon}{', '.join(parts)}"
+        return ", ".join((self.policy.name, *parts))

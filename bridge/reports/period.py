@@ -13,7 +13,10 @@ DAY = timedelta(days=1)
 YEARS = range(1971, 2999)
 """Beyond lie the ends of what can be counted; no ticket is from there."""
 NAMES = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year", "last-year")
-_FORMS = "a day (2026-11-24), a week (2026-W47), a month (2026-11), a year (2026), or one of " + ", ".join(NAMES)
+_FORMS = (
+    "a day (2026-11-24), a week (2026-W47), a month (2026-11), a year (2026), "
+    "a first and a last day (2026-11-02_2026-11-20), or one of " + ", ".join(NAMES)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,10 @@ def _spelt(text: str) -> tuple[date, date]:
         return first, _month(first, 1) - DAY
     if re.fullmatch(r"\d{4}", text):
         return date(int(text), 1, 1), date(int(text), 12, 31)
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        return (day := date.fromisoformat(text)), day
+    if match := re.fullmatch(r"(\d{4}-\d{2}-\d{2})(?:_(\d{4}-\d{2}-\d{2}))?", text):
+        first, last = date.fromisoformat(match[1]), date.fromisoformat(match[2] or match[1])
+        if first <= last:
+            return first, last
     raise ValueError(text)
 
 

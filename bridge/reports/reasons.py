@@ -1,4 +1,4 @@
-"""Sentences that the ledger keeps in English (why undecided, what became of a revert), for readers of other languages.
+"""Sentences that are kept in English (why undecided, why paused, what became of a revert), for French readers.
 
 A sentence that is not among them is shown as it is. A test finds those that the program can write and this lacks.
 """
@@ -61,6 +61,23 @@ SENTENCES = (
     sentence("the ticket is no longer known"),
     sentence("the ticket is no longer visible"),
     sentence("the ticket may have been moved right after its creation"),
+    # Why nothing is put back now
+    sentence("paused by {who} in the dashboard on {time}: {reason}"),
+    sentence("paused by {who} in the dashboard on {time}"),
+    sentence("paused by {who} on {time}: {reason}"),
+    sentence("paused by {who} on {time}"),
+    sentence("paused without a reason"),
+    sentence("the bridge only observes"),
+    sentence("the control ticket cannot be read: {error}"),
+    sentence("the control ticket {ticket} cannot be seen"),
+    sentence("the control ticket {ticket} is closed"),
+    sentence("the limit is {limit} reverts in an hour; it was reached less than {time} ago"),
+    sentence("the limit is {limit} reverts in one cycle"),
+    sentence("the limit is {limit} reverts in one project in an hour; it was reached less than {time} ago"),
+    sentence("the limit is {limit} reverts of one person's moves in an hour; it was reached less than {time} ago"),
+    sentence("the limit is {limit} reverts of one ticket in an hour; it was reached less than {time} ago"),
+    sentence("the record is broken: {what}"),
+    sentence("{reverts} of {moves} moves in one cycle would be put back: more than {share}"),
     # Why a ticket is out of sight
     sentence("deleted, or moved to a project that the bridge cannot see"),
     sentence("its project is no longer visible: archived, or the bridge is not a member any more"),
@@ -87,6 +104,6 @@ def known(text: str) -> bool:
 @lru_cache(1)
 def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
     def pattern(message: str) -> re.Pattern[str]:
-        return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(message)), re.DOTALL)
+        return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(message)), re.DOTALL)
 
     return tuple((pattern(message), message) for message in SENTENCES)

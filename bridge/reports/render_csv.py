@@ -12,6 +12,7 @@ from bridge.reports.values import Cell, Kind, Report, Table
 
 DELIMITERS = {"fr": ";", "en": ","}
 """A French spreadsheet reads the comma as a decimal sign and so separates by semicolons."""
+DECIMALS = {"fr": ",", "en": "."}
 
 _FORMULA = ("=", "+", "-", "@")
 
@@ -19,8 +20,8 @@ _FORMULA = ("=", "+", "-", "@")
 def render(report: Report, table: str = "") -> bytes:
     """The rows behind the numbers, or another table by its key. Raises ConfigError for one that there is not.
 
-    Times are ISO 8601 with their offset, durations whole seconds, shares numbers from 0 to 1. UTF-8 with the mark that
-    makes spreadsheets read it as such.
+    Times are ISO 8601 with their offset, durations whole seconds, shares numbers from 0 to 1 with the decimal sign
+    of the language. UTF-8 with the mark that makes spreadsheets read it as such.
     """
     report = disarmed(report)
     chosen = _table(report, table)
@@ -28,7 +29,7 @@ def render(report: Report, table: str = "") -> bytes:
     writer = csv.writer(file, delimiter=DELIMITERS[report.language], lineterminator="\r\n")
     writer.writerow([inert(_title(column.title, column.kind)) for column in chosen.columns])
     for row in chosen.rows:
-        writer.writerow([_cell(cell) for cell in row])
+        writer.writerow([_cell(cell, DECIMALS[report.language]) for cell in row])
     return file.getvalue().encode("utf-8-sig")
 
 
@@ -46,7 +47,7 @@ def _title(title: str, kind: Kind) -> str:
     return f"{title} (s)" if kind in (Kind.DURATION, Kind.WORKTIME) else title
 
 
-def _cell(cell: Cell) -> str | int | float:
+def _cell(cell: Cell, decimal: str) -> str | int:
     match plain(cell):
         case None:
             return ""
@@ -58,6 +59,8 @@ def _cell(cell: Cell) -> str | int | float:
             return int(span.total_seconds())
         case str() as text:
             return inert(text)
+        case float() as number:
+            return str(number).replace(".", decimal)
         case number:
             return number
 

@@ -5,15 +5,16 @@ Whatever people wrote is escaped by the template, stripped of controls, and isol
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bridge.reports import charts
-from bridge.reports.cells import NUMERIC, clipped, disarmed, harmless, shown
+from bridge.reports.cells import NUMERIC, before, clipped, disarmed, harmless, shown
 from bridge.reports.language import Language
-from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table, Tally
+from bridge.reports.values import Cell, Column, Kind, Report, Table, Tally
 
 ROWS = 500
 """Rows behind the numbers that the page shows: 250 KB. CSV, XLSX and JSON hold all."""
@@ -26,6 +27,8 @@ CELL = 400
 LONG = 40
 """From so many characters on a text gets a column wide enough to be read."""
 
+_TYPED = re.compile("`([^`]+)`")
+
 
 def render(report: Report, language: Language, *, rows: int = ROWS, paper: bool = False) -> str:
     """The whole page, with at most ``rows`` of the rows behind the numbers. ``paper`` is for where nothing unfolds."""
@@ -35,9 +38,10 @@ def render(report: Report, language: Language, *, rows: int = ROWS, paper: bool 
     return template.render(**context, style=Markup(css))  # noqa: S704 - our own files
 
 
-def body(report: Report, language: Language) -> Markup:
-    """What stands in ``main``, for a page that brings its own frame and links ``style()``."""
-    return Markup(_environment().get_template("body.html").render(**_context(disarmed(report), language, ROWS)))  # noqa: S704 - escaped there
+def body(report: Report, language: Language, tools: Markup) -> Markup:
+    """What stands in ``main``, for a page with its own frame that links ``style()``. ``tools`` follow the title."""
+    context = _context(disarmed(report), language, ROWS) | {"tools": tools}
+    return Markup(_environment().get_template("body.html").render(**context))  # noqa: S704 - escaped there
 
 
 @lru_cache(1)
@@ -143,10 +147,12 @@ def _context(report: Report, language: Language, rows: int, *, paper: bool = Fal
             whole=language.number(whole),
         ),
         "before": lambda figure: before(figure, language),
+        "marked": _marked,
+        "tools": "",
         "made": text("Made from the ledger on {time} ({zone}).", time=language.time(report.made_at), zone=report.zone),
     }
 
 
-def before(figure: Figure, language: Language) -> str:
-    """The same figure for the period before."""
-    return language.text("period before: {value}", value=shown(figure.before, figure.kind, language))
+def _marked(text: str) -> Markup:
+    """A sentence in which `this` is something to type."""
+    return Markup(_TYPED.sub(r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped before

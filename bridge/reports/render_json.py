@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 import orjson
 
-from bridge.reports.cells import disarmed
+from bridge.reports.cells import change, disarmed
 from bridge.reports.values import Cell, Report, Table, Tally
 
 VERSION = 1
@@ -48,7 +48,10 @@ class TableDocument:
 
 @dataclass(frozen=True, slots=True)
 class FigureDocument:
-    """A headline number; ``before`` is that of the period before, null where it was not asked for."""
+    """A headline number; ``before`` is that of the period before, ``change`` the difference in the same unit.
+
+    Both are null where they were not asked for; ``change`` also where one of the two is none, or no amount.
+    """
 
     key: str
     title: str
@@ -56,6 +59,7 @@ class FigureDocument:
     value: Value
     note: str
     before: Value
+    change: Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def document(report: Report) -> ReportDocument:
         notices=list(report.notices),
         definition=[FactDocument(fact.key, fact.title, fact.text) for fact in report.definition],
         figures=[
-            FigureDocument(f.key, f.title, f.kind.value, _value(f.value), f.note, _value(f.before))
+            FigureDocument(f.key, f.title, f.kind.value, _value(f.value), f.note, _value(f.before), _value(change(f)))
             for f in report.figures
         ],
         tables=[_table(table) for table in report.tables],

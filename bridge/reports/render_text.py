@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Literal
 
-from bridge.reports.cells import NUMERIC, clipped, disarmed, plain, shown
+from bridge.reports.cells import NUMERIC, before, clipped, disarmed, plain, shown
 from bridge.reports.language import Language
 from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
 
@@ -94,10 +94,7 @@ def headlines(report: Report, language: Language) -> str:
 
 
 def _note(figure: Figure, language: Language) -> str:
-    if not figure.compared:
-        return figure.note
-    before = language.text("before: {value}", value=shown(figure.before, figure.kind, language))
-    return ", ".join(filter(None, (figure.note, before)))
+    return ", ".join(filter(None, (figure.note, before(figure, language))))
 
 
 def _cell(cell: Cell, column: Column, language: Language) -> str:

@@ -10,9 +10,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bridge.reports.cells import clipped, disarmed, harmless, plain
+from bridge.reports.cells import before, clipped, disarmed, harmless, plain
 from bridge.reports.language import Language
-from bridge.reports.render_html import before
 from bridge.reports.values import Cell, Kind, Report, Table
 
 MOST_TEXT = 32_767
@@ -27,12 +26,13 @@ _FORMATS = {
     Kind.SHARE: "0.0%",
     Kind.DURATION: "[h]:mm:ss",
     Kind.WORKTIME: "[h]:mm:ss",
-    Kind.TIME: "yyyy-mm-dd hh:mm",
-    Kind.DATE: "yyyy-mm-dd",
     Kind.COUNT: "#,##0",
     Kind.NUMBER: "#,##0.0",
 }
 
+
+_DATES = {"fr": "dd/mm/yyyy", "en": "yyyy-mm-dd"}
+"""As ``Language`` writes them."""
 
 _WIDTHS = {Kind.TIME: 17, Kind.DATE: 12, Kind.SHARE: 10, Kind.DURATION: 12, Kind.WORKTIME: 12}
 
@@ -48,7 +48,7 @@ def render(report: Report, language: Language) -> bytes:
         "strings_to_urls": False,
         "strings_to_numbers": False,
         "nan_inf_to_errors": True,
-        "default_date_format": _FORMATS[Kind.TIME],
+        "default_date_format": _DATES[report.language],
     }
     with xlsxwriter.Workbook(file, options) as book:
         book.set_properties({"title": harmless(report.title), "comments": harmless(report.summary)})
@@ -74,8 +74,10 @@ class _Writer:
         self._title = book.add_format({"bold": True, "font_size": 15})
         self._head = book.add_format({"bold": True, "bottom": 1, "bg_color": "#F0F3F6", "valign": "top"})
         self._link = book.add_format({"font_color": "#175A8E", "underline": 1, "valign": "top", "align": "left"})
+        day = _DATES[report.language]
+        formats = _FORMATS | {Kind.DATE: day, Kind.TIME: f"{day} hh:mm"}
         self._formats = {
-            kind: book.add_format({"num_format": number, "valign": "top"}) for kind, number in _FORMATS.items()
+            kind: book.add_format({"num_format": number, "valign": "top"}) for kind, number in formats.items()
         }
         self._names: set[str] = set()
 
@@ -96,7 +98,7 @@ class _Writer:
         for figure in report.figures:
             sheet.write_string(row, 0, figure.title, self._bold)
             self._cell(sheet, row, 1, figure.value, figure.kind, linked=False)
-            notes = [figure.note, before(figure, language) if figure.compared else ""]
+            notes = [figure.note, before(figure, language)]
             sheet.write_string(row, 2, language.semicolon.join(filter(None, notes)), self._plain)
             row += 1
         row += 1

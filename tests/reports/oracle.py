@@ -80,6 +80,13 @@ class Truth:
     def visible(self, ticket: Ticket, at: datetime) -> bool:
         return ticket.vanished is None or at < ticket.vanished
 
+    def told(self, ticket: Ticket, label: str, moment: datetime) -> str:
+        """What the activities say of an attribute, in the words of the reports."""
+        said = [(ticket.moves[0].at, value) for key, value in ticket.details if key == label]
+        said += [(s.at, value) for s in ticket.said for key, value in s.details if key == label]
+        before = [value for at, value in sorted(said, key=lambda each: each[0]) if at <= moment]
+        return before[-1] if before else "not known"
+
     def words(self, ticket: Ticket) -> list[tuple[datetime, int]]:
         written = [(m.at, m.person) for m in ticket.moves if m.comment]
         return written + [(s.at, s.person) for s in ticket.said]

@@ -45,6 +45,14 @@ PERIODS = st.sampled_from(
 )
 
 
+DETAILS = st.lists(
+    st.tuples(st.sampled_from(["Assigné à", "Version"]), st.sampled_from(["un", "deux & <trois>"])),
+    max_size=2,
+    unique_by=lambda each: each[0],
+).map(tuple)
+"""What an activity says about attributes that a report groups by."""
+
+
 @st.composite
 def tickets(draw: st.DrawFn, number: int, begin: datetime, policy: Policy = POLICY) -> Ticket:
     at = begin + HALF_HOUR * draw(st.integers(0, 48 * 20))
@@ -83,6 +91,7 @@ def tickets(draw: st.DrawFn, number: int, begin: datetime, policy: Policy = POLI
                 Said,
                 st.integers(0, 48 * 30).map(lambda n: begin + HALF_HOUR * n),
                 st.sampled_from([*STAFF, *CLIENTS, STRANGER]),
+                details=DETAILS,
             ),
             max_size=3,
         )
@@ -95,6 +104,7 @@ def tickets(draw: st.DrawFn, number: int, begin: datetime, policy: Policy = POLI
         project=draw(st.sampled_from([11, 13])),
         type=draw(st.sampled_from([20, 22])),
         created=created,
+        details=draw(DETAILS),
         vanished=vanished,
     )
 
@@ -108,10 +118,10 @@ def _put_back(draw: st.DrawFn, move: Move) -> Move:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[World, Period]:
+def worlds(draw: st.DrawFn, most: int = 6, policy: Policy = POLICY) -> tuple[World, Period]:
     period = draw(PERIODS)
     begin = datetime.combine(period.first - timedelta(days=8), time(), UTC)
-    several = tuple(draw(tickets(number, begin)) for number in range(1, draw(st.integers(1, 6)) + 1))
+    several = tuple(draw(tickets(number, begin, policy)) for number in range(1, draw(st.integers(1, most)) + 1))
     watermark = draw(
         st.sampled_from([period.until + timedelta(days=60), period.until - timedelta(hours=5), period.until])
     )

@@ -130,6 +130,8 @@ def test_plurals_follow_the_language(spoken: Language) -> None:
 
 # --- What the ledger keeps in English -------------------------------------------------------------------------------
 
+_WHY_NOT = ("guard", "breaker", "_held", "_ask_control_ticket")
+"""Functions that return the reason why nothing is put back now."""
 _TOLD = {"Undecided": 0, "Unknown": 0, "Standing": 1, "Gone": 1, "Allowed": 0}
 
 
@@ -146,6 +148,9 @@ def written() -> set[str]:
                 found |= _literal([k.value for k in node.keywords if k.arg in ("doubt", "reason", "note")])
             elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("doubt", "reason"):
                 found |= _literal([node.value])
+            elif isinstance(node, ast.FunctionDef) and node.name in _WHY_NOT:
+                returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
+                found |= _literal([each.orelse if isinstance(each, ast.IfExp) else each for each in returned])
     return found
 
 
@@ -172,7 +177,11 @@ def _known(text: str) -> bool:
 
 def test_a_reason_is_translated_with_what_it_names_and_a_strange_one_stays() -> None:
     said = reasons.translated("the ticket has no custom field 'Gravité'", FR)
-    assert said == "le ticket n’a pas de champ personnalisé 'Gravité'"
+    assert said == "la demande n’a pas de champ personnalisé 'Gravité'"
     assert reasons.translated("reopening; exemption night-work", FR) == "réouverture\u202f; dérogation night-work"
     assert reasons.translated("something new", FR) == "something new"
+    paused = reasons.translated("paused by alice in the dashboard on 2026-11-24 16:30 UTC: why: not", FR)
+    assert paused == "pause demandée par alice dans le tableau de bord le 2026-11-24 16:30 UTC\u00a0: why: not"
+    limit = reasons.translated("the limit is 5 reverts in an hour; it was reached less than 1:00:00 ago", FR)
+    assert limit.startswith("la limite est de 5 annulations en une heure\u202f; ")
     assert reasons.translated("reopening", EN) == "reopening"

@@ -66,6 +66,10 @@ def approx(share: float | None) -> object:
     return None if share is None else pytest.approx(share)
 
 
+def _days(period: Period) -> list[date]:
+    return [period.first + timedelta(days=n) for n in range(period.days)]
+
+
 def moves_in(truth: Truth) -> list[tuple[Ticket, int, Move]]:
     return [
         (ticket, number, move)
@@ -97,6 +101,8 @@ def test_illegal_moves_are_counted_by_everything_they_have_in_common(
         hours = Counter(f"{m.at.astimezone(truth.held.zone):%H}:00" for _, _, m in illegal)
         assert {k: v for k, v in counts(report, "by-hour", ("hour",), "illegal").items() if v} == hours
         days = Counter(m.at.astimezone(truth.held.zone).date() for _, _, m in illegal)
+        begun = [day for day in _days(truth.period) if Period(day, day, truth.held.zone).since < truth.end]
+        assert column(report, "trend", "day") == (begun if illegal else [])
         assert {k: v for k, v in counts(report, "trend", ("day",), "illegal").items() if v} == days
         by_party = counts(report, "by-party", ("party",), "moves")
         assert {k: v for k, v in by_party.items() if v} == Counter(LABEL[m.party] for m in judged)
@@ -413,11 +419,12 @@ def test_flow_has_every_day_and_ends_each_with_what_was_open_then(
         for first, *cells in rows:
             assert isinstance(first, date)
             end = Period(first, first, zone).until
-            last_moment = end - timedelta(microseconds=1)
+            last_moment = min(end, truth.end) - timedelta(microseconds=1)
             open_ = sum(truth.is_open(truth.status_at(t, last_moment)) for t in truth.world.tickets)
             assert [_value(c) for c in cells] == [arrived[first], left[first], back[first], open_]
         if rows:
-            assert len(rows) == truth.period.days
+            begun = [Period(day, day, zone).since < truth.end for day in _days(truth.period)]
+            assert len(rows) == sum(begun)
         assert figure(report, "arrived") == sum(arrived.values())
         just_before = truth.since - timedelta(microseconds=1)
         assert figure(report, "before") == sum(

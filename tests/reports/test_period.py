@@ -35,6 +35,7 @@ days = st.dates(date(1990, 1, 1), date(2100, 1, 1))
         ("2026-W53", "2026-12-28", "2027-01-03"),
         ("2024", "2024-01-01", "2024-12-31"),
         ("2026-11-05", "2026-11-05", "2026-11-05"),
+        ("2026-11-05_2026-12-01", "2026-11-05", "2026-12-01"),
     ],
 )
 def test_a_period_can_be_named(name: str, first: str, last: str) -> None:
@@ -43,11 +44,21 @@ def test_a_period_can_be_named(name: str, first: str, last: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "nonsense", "2026-13", "2026-W54", "2026-02-30", "0000", "9999", "2026-1", "24/11/2026"]
+    "name",
+    [
+        *("", "nonsense", "2026-13", "2026-W54", "2026-02-30", "0000", "9999", "2026-1", "24/11/2026"),
+        *("2026-11-05_2026-11-04", "2026-11-05_"),
+    ],
 )
 def test_a_name_that_means_nothing_is_refused_with_those_that_do(name: str) -> None:
     with pytest.raises(ConfigError, match="last-month"):
         named(name, TODAY, PARIS)
+
+
+@given(one=days, other=days)
+def test_what_a_file_calls_its_period_names_it_again(one: date, other: date) -> None:
+    period = Period(min(one, other), max(one, other), PARIS)
+    assert named(str(period), TODAY, PARIS) == period
 
 
 @pytest.mark.parametrize(

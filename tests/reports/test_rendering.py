@@ -16,21 +16,24 @@ from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openpyxl.cell import Cell
 from pydantic import TypeAdapter
 
 from bridge.domain.model import Mode
 from bridge.errors import ConfigError
-from bridge.reports import catalog, charts, render_csv, render_html, render_json, render_text, render_xlsx
-from bridge.reports.cells import harmless
+from bridge.reports import catalog, charts, comparison, render_csv, render_html, render_json, render_text, render_xlsx
+from bridge.reports.cells import before, harmless
 from bridge.reports.definitions.explain import explain
 from bridge.reports.desk import Desk
 from bridge.reports.language import language
 from bridge.reports.period import Period
 from bridge.reports.render import FORMATS, render
 from bridge.reports.standing import standing
-from bridge.reports.values import Chart, Column, Kind, LazyRows, Report, Series, Shape, Table
+from bridge.reports.values import Cell as Value
+from bridge.reports.values import Chart, Column, Figure, Kind, LazyRows, Report, Series, Shape, Table, Tally
 from tests.reports.world import BRIDGE, CEGAPE, Move, Said, Ticket, World, reported
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -271,7 +274,7 @@ def test_every_format_holds_the_headline_numbers(form: str, desk: Desk) -> None:
         assert content.startswith(b"\xef\xbb\xbf")
         assert content.count(b"\r\n") == len(report.rows.rows) + 1
     if form in ("text", "html"):
-        assert "Changements non conformes" in content.decode()
+        assert "Écarts" in content.decode()
 
 
 def test_a_format_that_there_is_not_is_refused_with_those_there_are(desk: Desk) -> None:
@@ -299,16 +302,51 @@ def test_a_spreadsheet_has_real_dates_in_the_zone_of_the_report_and_filters(desk
     assert time.value == datetime(2026, 11, 11, 10, 0)  # noqa: DTZ001 - a sheet knows no zone; this is Paris
     assert sheet.auto_filter.ref == f"A1:{sheet.cell(1, len(header)).coordinate[:-1]}{sheet.max_row}"
     assert sheet.freeze_panes == "A2"
-    ticket = sheet.cell(2, header.index("Ticket") + 1)
+    ticket = sheet.cell(2, header.index("Demande") + 1)
     assert ticket.hyperlink is not None
     assert ticket.hyperlink.target == "https://openproject.example.org/work_packages/2"
 
 
 def test_a_csv_speaks_the_spreadsheets_language(desk: Desk) -> None:
     french = render_csv.render(catalog.make("violations", desk)).decode("utf-8-sig")
-    assert french.splitlines()[0].startswith("Décision;Date;Ticket")
+    assert french.splitlines()[0].startswith("Décision;Date;Demande")
     english = catalog.make("violations", replace(desk, language=SPOKEN["en"]))
     assert render_csv.render(english).decode("utf-8-sig").splitlines()[0].startswith("Decision,Time,Ticket")
+
+
+def test_a_csv_has_the_decimal_sign_of_its_language(desk: Desk) -> None:
+    french = catalog.make("violations", desk)
+    assert ";0,2;" in render_csv.render(french, "by-party").decode()
+    english = catalog.make("violations", replace(desk, language=SPOKEN["en"]))
+    assert ",0.2," in render_csv.render(english, "by-party").decode()
+
+
+@pytest.mark.parametrize(("code", "day"), [("fr", "dd/mm/yyyy"), ("en", "yyyy-mm-dd")])
+def test_a_spreadsheets_dates_are_written_as_its_language_does(code: str, day: str, desk: Desk) -> None:
+    report = catalog.make("violations", replace(desk, language=SPOKEN[code]))
+    book = openpyxl.load_workbook(io.BytesIO(render_xlsx.render(report, SPOKEN[code])))
+    cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row if isinstance(cell, Cell)]
+    assert {cell.number_format for cell in cells if cell.is_date} == {
+        day,
+        f"{day} hh:mm",
+    }
+
+
+def test_a_figure_says_by_how_much_it_changed(desk: Desk) -> None:
+    def told(now: Value, then: Value, kind: Kind) -> str:
+        return before(Figure("k", "T", kind, now, before=then, compared=True), SPOKEN["en"]).replace("\u00a0", " ")
+
+    assert told(Tally(5, range(5)), Tally(2, range(2)), Kind.COUNT) == "period before: 2, change: +3"
+    assert told(1000, 3000, Kind.COUNT) == "period before: 3,000, change: \u22122,000"
+    assert told(0.5, 0.304, Kind.SHARE) == "period before: 30.4%, change: +19.6 points"
+    assert told(2 * MINUTE, 5 * MINUTE, Kind.DURATION) == "period before: 5 min, change: \u22123 min"
+    assert told(7, 7, Kind.COUNT) == "period before: 7, change: 0"
+    assert told(None, 7, Kind.COUNT) == "period before: 7"
+    assert told(7, None, Kind.COUNT) == "period before: \u2014"
+    assert before(Figure("k", "T", Kind.COUNT, 7), SPOKEN["en"]) == ""
+    july = Period(date(2026, 7, 1), date(2026, 7, 31), PARIS)
+    document = json.loads(render_json.render(comparison.compared("violations", replace(desk, period=july))))
+    assert [f["change"] for f in document["figures"] if f["key"] in ("illegal", "share")] == [0, None]
 
 
 def test_a_long_report_is_cut_in_a_page_and_whole_in_csv(desk: Desk) -> None:
@@ -373,6 +411,17 @@ def test_a_chart_is_small_has_no_styles_and_skips_what_is_not_there(shape: Shape
     assert len(drawn) < 5_000
     assert not re.search(r"<style|<script|style=|xlink|\bid=", drawn)
     assert charts.svg(replace(chart, labels=[]), SPOKEN["en"]) == ""
+
+
+@pytest.mark.parametrize("shape", [Shape.COLUMNS, Shape.AREAS, Shape.LINES])
+@given(numbers=st.lists(st.lists(st.integers(0, 10**6), min_size=3, max_size=3), min_size=1, max_size=4))
+def test_an_axis_of_counts_has_whole_numbers_up_to_the_largest(shape: Shape, numbers: list[list[int]]) -> None:
+    chart = Chart("k", "T", shape, "L", ["a", "b", "c"], [Series(f"s{n}", each) for n, each in enumerate(numbers)])
+    axis = [t.replace(",", "") for t in re.findall(r"<text[^>]*>([\d,]+)</text>", charts.svg(chart, SPOKEN["en"]))]
+    top = max(map(sum, zip(*numbers, strict=True))) if shape is not Shape.LINES else max(map(max, numbers))
+    assert 2 <= len(axis) <= charts.MOST_TICKS + 2
+    assert min(map(int, axis)) == 0
+    assert max(map(int, axis)) >= top
 
 
 def test_texts_stay_readable_when_they_are_made_harmless() -> None:

@@ -253,12 +253,12 @@ def test_reports_come_by_mail_with_what_has_changed(
     assert delivery.mailed == ("a@example.org", "b@example.org")
     ((receivers, message),) = postmaster.taken
     assert receivers == ["a@example.org", "b@example.org"]
-    assert message["Subject"].startswith("Changements non conformes, Changements annulés – du 1er novembre 2026")
+    assert message["Subject"].startswith("Écarts, Changements annulés – du 1er novembre 2026")
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["From"] == "Pont <pont@example.org>"
     body = message.get_body(("plain",))
     assert body is not None
-    assert "Changements non conformes\u00a0: 2 (sur 9 changements, avant\u00a0: 0)" in body.get_content()
+    assert "Écarts\u00a0: 2 (sur 9 changements, période précédente\u00a0: 0, évolution\u00a0: +2)" in body.get_content()
     files = {part.get_filename(): part.get_content_type() for part in message.iter_attachments()}
     assert files == {
         "violations-2026-11.fr.html": "text/html",

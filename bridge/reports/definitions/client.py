@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from bridge.errors import ConfigError
 from bridge.reports.cells import clipped, harmless
 from bridge.reports.definitions.ages import open_at, waits_on
-from bridge.reports.definitions.attributes import attributes
+from bridge.reports.definitions.attributes import Attribute, attributes
+from bridge.reports.definitions.closed import closings
 from bridge.reports.definitions.counting import grouped, largest_first, percentile, span, tally
 from bridge.reports.definitions.reverts import attempt_outcome
 from bridge.reports.desk import Desk
 from bridge.reports.values import Cell, Column, Figure, Kind, LazyRows, Report, Table
-from bridge.store.schema import microseconds
 
 LONGEST = 200
 """Characters of the names in a definition."""
@@ -28,6 +28,7 @@ def my_requests(desk: Desk) -> Report:
     groups = grouped(found, range(len(found)), lambda index: waits_on(desk, history.status[index]))
     stays = sorted(at - history.since[index] for index in found)
     closed_lately = _closed_in_period(desk)
+    subject = _subjects(desk, [*found, *closed_lately])
     return desk.report(
         "my-requests",
         counted=(
@@ -41,10 +42,10 @@ def my_requests(desk: Desk) -> Report:
                 for number, (name, mine) in enumerate(largest_first(groups))
             ),
             Figure("median", text("In status, median"), Kind.DURATION, span(percentile(stays, 50))),
-            Figure("closed", text("Closed in the period"), Kind.COUNT, closed_lately),
+            Figure("closed", text("Closed in the period"), Kind.COUNT, len(closed_lately)),
         ],
-        tables=[_by_status(desk, found)],
-        rows=_requests(desk, found, at),
+        tables=[_by_status(desk, found), _closed(desk, closed_lately, subject)],
+        rows=_requests(desk, found, at, subject),
         business_hours=True,
         rows_first=True,
     )
@@ -148,20 +149,9 @@ def _is_mine(desk: Desk, index: int) -> bool:
     return desk.person is None or desk.history.author(desk.history.start_of(index)) == desk.person
 
 
-def _closed_in_period(desk: Desk) -> int:
-    history, closing = desk.history, desk.closed
-    since, until = microseconds(desk.period.since), microseconds(desk.period.until)
-    count = 0
-    for _, start, stop in history.lives():
-        if desk.person is not None and history.author(start) != desk.person:
-            continue
-        count += any(
-            since <= history.since[index] < until
-            and history.status[index] in closing
-            and (index == start or history.status[index - 1] not in closing)
-            for index in range(start, stop)
-        )
-    return count
+def _closed_in_period(desk: Desk) -> array[int]:
+    """Places in the history of the visits that closed a ticket within the period, the newest first."""
+    return array("q", (index for index in closings(desk) if _is_mine(desk, index)))
 
 
 def _by_status(desk: Desk, found: array[int]) -> Table:
@@ -183,11 +173,46 @@ def _by_status(desk: Desk, found: array[int]) -> Table:
     )
 
 
-def _requests(desk: Desk, found: array[int], at: int) -> Table:
+def _subjects(desk: Desk, places: Sequence[int]) -> Attribute:
+    tickets = {desk.history.ticket_of(index) for index in places}
+    return attributes(desk.source.snapshot, {"subject": desk.conventions.labels.subject}, tickets)["subject"]
+
+
+def _closed(desk: Desk, found: array[int], subject: Attribute) -> Table:
+    text = desk.language.text
+
+    def row(number: int) -> Sequence[Cell]:
+        visit = desk.history.visit(found[number])
+        return (
+            visit.ticket,
+            subject.last(visit.ticket),
+            desk.moment(visit.since),
+            desk.status_name(visit.status),
+            desk.person_name(visit.person),
+            visit.decision,
+            visit.seq,
+        )
+
+    return Table(
+        "closed",
+        text("Closed in the period"),
+        (
+            Column("ticket", text("Ticket"), Kind.TICKET),
+            Column("subject", text("Subject")),
+            Column("time", text("Time"), Kind.TIME),
+            Column("to", text("Closed as")),
+            Column("person", text("Closed by")),
+            Column("decision", text("Decision"), Kind.DECISION, minor=True),
+            Column("entry", text("Ledger entry"), Kind.ENTRY, minor=True),
+        ),
+        LazyRows(len(found), row),
+        none=text("Nothing was closed in this period."),
+    )
+
+
+def _requests(desk: Desk, found: array[int], at: int, subject: Attribute) -> Table:
     text = desk.language.text
     history, clock = desk.history, desk.clock
-    tickets = [history.ticket_of(index) for index in found]
-    subject = attributes(desk.source.snapshot, {"subject": desk.conventions.labels.subject}, tickets)["subject"]
 
     def row(number: int) -> Sequence[Cell]:
         index = found[number]
@@ -216,7 +241,7 @@ def _requests(desk: Desk, found: array[int], at: int) -> Table:
             Column("since", text("Since"), Kind.TIME),
             Column("in-status", text("In status"), Kind.DURATION),
             Column("in-status-business", text("Business hours"), Kind.WORKTIME, minor=True),
-            Column("created", text("Created"), Kind.TIME, minor=True),
+            Column("created", text("Created at"), Kind.TIME, minor=True),
             Column("decision", text("Decision"), Kind.DECISION, minor=True),
             Column("entry", text("Ledger entry"), Kind.ENTRY, minor=True),
         ),

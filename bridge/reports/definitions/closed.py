@@ -15,7 +15,7 @@ from bridge.store.schema import microseconds
 def closed(desk: Desk) -> Report:
     """Moves into closing statuses within the period."""
     text = desk.language.text
-    found = _closings(desk)
+    found = closings(desk)
     whose = [_whose(desk, index) for index in found]
     everything = range(len(found))
     others = [n for n in everything if whose[n] == "other"]
@@ -62,7 +62,7 @@ def closed(desk: Desk) -> Report:
     )
 
 
-def _closings(desk: Desk) -> array[int]:
+def closings(desk: Desk) -> array[int]:
     """Places in the history of visits that closed a ticket within the period, the newest first."""
     history, closing = desk.history, desk.closed
     since, until = microseconds(desk.period.since), microseconds(desk.period.until)

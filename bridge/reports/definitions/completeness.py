@@ -17,6 +17,9 @@ GAP = timedelta(hours=1)
 """From so long without a recorded cycle on the bridge counts as not having looked: status snapshots, which are
 recorded even when nothing happened, come every 15 minutes by default and every hour at most in any sane setting."""
 
+ASIDE = 2 * GAP
+"""How far beside the period to look for the cycles around it: whatever has none within it is a gap."""
+
 SHOWN = (
     EntryKind.START,
     EntryKind.STOP,
@@ -42,7 +45,7 @@ def completeness(desk: Desk) -> Report:
     since, until = desk.period.since, desk.period.until
     found = snapshot.events(SHOWN, since, until)[::-1]
     cycles = snapshot.events([EntryKind.CYCLE], since, until)
-    gaps = _gaps(desk, cycles)
+    gaps = _gaps(desk)
     view = snapshot.overview()
     done, missed = _polls(desk)
     tail = snapshot.check_tail()
@@ -118,18 +121,23 @@ def _polls(desk: Desk) -> tuple[int, int]:
     return done, missed
 
 
-def _gaps(desk: Desk, cycles: Sequence[Event]) -> list[tuple[datetime, datetime, int | None]]:
-    """Begin, end, and the entry of the cycle that ended each time without one. Nothing before the very first cycle."""
-    snapshot = desk.source.snapshot
-    earlier = snapshot.events([EntryKind.CYCLE], desk.period.since - 8 * GAP, desk.period.since)
-    ends: list[tuple[datetime, int | None]] = [(cycle.at, cycle.seq) for cycle in cycles]
-    if earlier:
-        ends.insert(0, (earlier[-1].at, earlier[-1].seq))
-    elif ends and (first := snapshot.first_time(EntryKind.CYCLE)) is not None and first < desk.period.since:
-        ends.insert(0, (desk.period.since, None))
-    if ends:
-        ends.append((min(desk.period.until, desk.now), None))
-    return [(max(begin, desk.period.since), end, seq) for (begin, _), (end, seq) in pairwise(ends) if end - begin > GAP]
+def _gaps(desk: Desk) -> list[tuple[datetime, datetime, int | None]]:
+    """Begin, end, and the entry of the cycle that ended each time without one. Nothing before the very first cycle.
+
+    Whether a time is a gap is judged by all of it, also by what lies outside the period; what is inside counts.
+    """
+    snapshot, since, until = desk.source.snapshot, desk.period.since, desk.period.until
+    cycles = snapshot.events([EntryKind.CYCLE], since - ASIDE, until + ASIDE)
+    looks: list[tuple[datetime, int | None]] = [(cycle.at, cycle.seq) for cycle in cycles]
+    first = snapshot.first_time(EntryKind.CYCLE)
+    if first is not None and first < since - ASIDE:
+        looks.insert(0, (since - ASIDE, None))
+    looks.append((min(until + ASIDE, desk.now), None))
+    return [
+        (max(begin, since), min(end, until), seq)
+        for (begin, _), (end, seq) in pairwise(looks)
+        if end - begin > GAP and begin < until and end > since
+    ]
 
 
 def _reading(desk: Desk, done: int, missed: int, cycles: Sequence[Event]) -> Table:
@@ -174,8 +182,15 @@ def _gap_table(desk: Desk, gaps: Sequence[tuple[datetime, datetime, int | None]]
         ),
         [(begin, end, end - begin, seq) for begin, end, seq in gaps],
         note=_since_when(desk),
-        none=" ".join(filter(None, (text("The bridge was looking all the time."), _since_when(desk)))),
+        none=" ".join(filter(None, (_without_gaps(desk), _since_when(desk)))),
     )
+
+
+def _without_gaps(desk: Desk) -> str:
+    first = desk.source.snapshot.first_time(EntryKind.CYCLE)
+    if first is None or first >= desk.period.until:
+        return desk.language.text("No cycle was recorded in this period.")
+    return desk.language.text("The bridge was looking all the time.")
 
 
 def _since_when(desk: Desk) -> str:

@@ -34,10 +34,10 @@ def flow(desk: Desk) -> Report:
     for number, index in enumerate(events):
         bucket = bisect_right(edges, desk.history.since[index]) - 1
         by_kind[kinds[number]][bucket].append(number)
-    statuses, levels = _levels(desk, [*edges[1:], microseconds(desk.period.until)])
+    statuses, levels = _levels(desk, [*edges[1:], desk.known_until] if starts else [])
     arrived, left, returned = ([n for bucket in by_kind[kind] for n in bucket] for kind in range(3))
     before = len(open_at(desk, microseconds(desk.period.since) - 1))
-    now_open = sum(levels[status][-1] for status in statuses) if levels else 0
+    now_open = sum(levels[status][-1] for status in statuses) if starts else before
     return desk.report(
         "flow",
         counted=(
@@ -46,8 +46,9 @@ def flow(desk: Desk) -> Report:
                 "Closed: moves from an open status into one that closes. Returned: moves out of one that closes."
             ),
             text(
-                "Open at the end: tickets in a status that does not close them at the end of each day, week or month. "
-                "Tickets that went out of sight count until then. Moves that the bridge put back count for nothing."
+                "Open at the end: tickets in a status that does not close them at the end of each day, week or month, "
+                "or of the data, whichever comes first. Tickets that went out of sight count until then. Moves that "
+                "the bridge put back count for nothing."
             ),
         ),
         figures=[
@@ -63,9 +64,9 @@ def flow(desk: Desk) -> Report:
 
 
 def _buckets(desk: Desk) -> list[date]:
-    """First days of the days, weeks or months of the period; the first and the last may be shorter."""
+    """First days of the days, weeks or months of the period that have begun; the first and the last may be shorter."""
     first, days = desk.period.first, desk.period.days
-    every = [first + DAY * number for number in range(days)]
+    every = [first + DAY * number for number in range(desk.known_days)]
     if days <= DAILY:
         return every
     if days <= WEEKLY:
@@ -76,7 +77,7 @@ def _buckets(desk: Desk) -> list[date]:
 def _events(desk: Desk) -> tuple[array[int], array[int]]:
     """Visits that begin with an arrival, departure or return within the period, in order of time, and which it is."""
     history, closed = desk.history, desk.closed
-    since, until = microseconds(desk.period.since), microseconds(desk.period.until)
+    since, until = microseconds(desk.period.since), desk.known_until
     found: list[tuple[int, int, int]] = []
     begins, statuses = history.since, history.status
     for _, start, stop in history.lives():

@@ -303,7 +303,7 @@ def _rows(desk: Desk, found: Times) -> Table:
             Column("project", text("Project"), minor=True),
             Column("type", text("Type"), minor=True),
             Column("author", text("Author")),
-            Column("created", text("Created"), Kind.TIME),
+            Column("created", text("Created at"), Kind.TIME),
             Column("answer-business", text("First answer, business hours"), Kind.WORKTIME),
             Column("taken-up-business", text("Taken up, business hours"), Kind.WORKTIME),
             Column("resolved-business", text("Resolved, business hours"), Kind.WORKTIME),

@@ -31,7 +31,8 @@ class _Status:
     business: list[int] = field(default_factory=list)
     tickets: int = 0
     """Tickets that have a stay that ended in the period."""
-    ongoing: int = 0
+    ongoing: list[int] = field(default_factory=list)
+    """Places among the rows, of stays that the period's end found going on."""
     visited: int = 0
     """Tickets that have ever been there."""
 
@@ -39,11 +40,10 @@ class _Status:
 def time_in_status(desk: Desk) -> Report:
     """Stays that ended in the period, by status."""
     text = desk.language.text
-    visits, found, alive = _stays(desk)
+    visits, ended, found, alive = _stays(desk)
     order = sorted(found, key=lambda status: (desk.status_order.get(status, NEVER), status))
     bounds = {status: _limits(desk, visits, found[status]) for status in order}
-    beyond = sum(len(_beyond(found[status], bounds[status])) for status in order)
-    everything = range(len(visits))
+    beyond = sorted(row for status in order for row in _beyond(found[status], bounds[status]))
     return desk.report(
         "time-in-status",
         counted=(
@@ -61,7 +61,7 @@ def time_in_status(desk: Desk) -> Report:
             ),
         ),
         figures=[
-            Figure("stays", text("Stays that ended"), Kind.COUNT, tally(everything)),
+            Figure("stays", text("Stays that ended"), Kind.COUNT, tally(range(ended))),
             Figure(
                 "tickets",
                 text("Tickets"),
@@ -69,19 +69,22 @@ def time_in_status(desk: Desk) -> Report:
                 alive,
                 text("that existed in the period"),
             ),
-            Figure("beyond", text("Beyond the limits"), Kind.COUNT, beyond, text("stays out of the ordinary")),
+            Figure("beyond", text("Beyond the limits"), Kind.COUNT, tally(beyond), text("stays out of the ordinary")),
         ],
         tables=[_by_status(desk, order, found, bounds, alive), _limit_table(desk, order, visits, found, bounds)],
-        rows=_rows(desk, visits),
+        rows=_rows(desk, visits, ended),
         business_hours=True,
     )
 
 
-def _stays(desk: Desk) -> tuple[array[int], dict[int, _Status], int]:
-    """Places in the history of the stays that ended in the period, what is known by status, how many tickets lived."""
+def _stays(desk: Desk) -> tuple[array[int], int, dict[int, _Status], int]:
+    """Places in the history of the stays that ended in the period and then of those that went on, how many of them
+    ended, what is known by status, and how many tickets lived.
+    """
     history, opened = desk.history, desk.opened
     since, until = microseconds(desk.period.since), microseconds(desk.period.until)
     visits: array[int] = array("q")
+    ongoing: array[int] = array("q")
     found: dict[int, _Status] = {}
     alive = 0
     statuses, begins, ends = history.status, history.since, history.until
@@ -103,7 +106,8 @@ def _stays(desk: Desk) -> tuple[array[int], dict[int, _Status], int]:
                 here.add(status)
                 known.visited += 1
             if end == NEVER or end >= until:
-                known.ongoing += 1
+                known.ongoing.append(len(ongoing))
+                ongoing.append(index)
             elif end >= since:
                 known.ended.append(len(visits))
                 known.calendar.append(end - begin)
@@ -112,7 +116,10 @@ def _stays(desk: Desk) -> tuple[array[int], dict[int, _Status], int]:
                 if status not in counted:
                     counted.add(status)
                     known.tickets += 1
-    return visits, found, alive
+    ended = len(visits)
+    for known in found.values():
+        known.ongoing = [ended + place for place in known.ongoing]
+    return visits + ongoing, ended, found, alive
 
 
 def _limits(desk: Desk, visits: array[int], status: _Status) -> Limits | None:
@@ -147,7 +154,7 @@ def _by_status(
                 span(percentile(calendar, 85)),
                 span(percentile(business, 50)),
                 span(percentile(business, 85)),
-                known.ongoing,
+                tally(known.ongoing),
                 alive - known.visited,
                 share(alive - known.visited, alive),
             )
@@ -264,23 +271,24 @@ def _limit_chart(desk: Desk, status: int, visits: array[int], known: _Status, bo
     )
 
 
-def _rows(desk: Desk, visits: array[int]) -> Table:
+def _rows(desk: Desk, visits: array[int], ended: int) -> Table:
     text = desk.language.text
     history, opened = desk.history, desk.opened
 
     def row(number: int) -> Sequence[Cell]:
         index = visits[number]
         visit = history.visit(index)
+        over = number < ended
         return (
             visit.decision,
             visit.ticket,
             desk.project_name(visit.project),
             desk.status_name(visit.status),
             desk.moment(visit.since),
-            desk.moment(visit.until),
-            span(visit.until - visit.since),
-            span(opened[index + 1] - opened[index]),
-            history.decision_id(index + 1),
+            desk.moment(visit.until) if over else None,
+            span(visit.until - visit.since) if over else None,
+            span(opened[index + 1] - opened[index]) if over else None,
+            history.decision_id(index + 1) if over else None,
             visit.seq,
         )
 
@@ -300,5 +308,6 @@ def _rows(desk: Desk, visits: array[int]) -> Table:
             Column("entry", text("Ledger entry"), Kind.ENTRY, minor=True),
         ),
         LazyRows(len(visits), row),
-        none=text("No stay ended in this period."),
+        note=text("Those that went on at the end of the period come last, without an end."),
+        none=text("No ticket existed in this period."),
     )

@@ -36,7 +36,7 @@ def unexplained(desk: Desk) -> Report:
             Figure("moves", text("Moves"), Kind.COUNT, tally(everything)),
             Figure("without", text("Without a reason"), Kind.COUNT, tally(without), of_known),
             Figure("share", text("Share"), Kind.SHARE, share(len(without), len(known)), of_known),
-            Figure("open", text("There is still time"), Kind.COUNT, len(found) - len(known)),
+            Figure("open", text("There is still time"), Kind.COUNT, tally(everything, lambda n: answers[n] == "open")),
         ],
         tables=[
             _by(

@@ -260,7 +260,7 @@ def _by_hour(desk: Desk, found: Sequence[Ruled], illegal: Sequence[int]) -> Tabl
 
 
 def _trend(desk: Desk, found: Sequence[Ruled], illegal: Sequence[int]) -> Table:
-    """By day, or by week where the days are many. Every day or week is there, those without any too."""
+    """By day, or by week where the days are many. Each that has begun is there, those without any too."""
     text = desk.language.text
     zone = desk.language.zone
     weekly = desk.period.days > DAILY
@@ -268,8 +268,9 @@ def _trend(desk: Desk, found: Sequence[Ruled], illegal: Sequence[int]) -> Table:
     def bucket(day: date) -> date:
         return day - timedelta(days=day.weekday()) if weekly else day
 
-    days = (desk.period.first + DAY * n for n in range(desk.period.days))
-    buckets = list(dict.fromkeys(map(bucket, days)))
+    newest = max((found[i].latest.astimezone(zone).date() for i in illegal), default=desk.period.first)
+    last = max(desk.known_days, (newest - desk.period.first).days + 1)
+    buckets = list(dict.fromkeys(bucket(desk.period.first + DAY * n) for n in range(last)))
     groups = grouped(found, illegal, lambda r: bucket(r.latest.astimezone(zone).date()))
     parties = list(dict.fromkeys(found[index].party for index in illegal))
     title = text("Week from") if weekly else text("Day")

@@ -151,7 +151,7 @@ def _by_party(desk: Desk, parties: Sequence[PartyName | None], found: _Waits) ->
         each = sorted(found.business[number][n] for n in mine)
         rows.append(
             (
-                _on(desk, party),
+                desk.language.text("nobody") if party is None else desk.party_name(party),
                 tally(mine),
                 span(sum(found.business[number])),
                 share(sum(found.business[number]), whole),
