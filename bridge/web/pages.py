@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from flask import Blueprint, Flask, Response, abort, g, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
@@ -24,14 +25,26 @@ from bridge.web.access import Doorkeeper, Sessions, csrf_token, safe_next
 from bridge.web.language import NAMES, Voice, voices, wanted
 from bridge.web.matters import open_matters
 from bridge.web.site import Site
-from bridge.web.subjects import subjects
-from bridge.web.views import MARKS, PER_PAGE, Reader, attempt_of, clean, matches, meanings, move, page_of, period_args
+from bridge.web.views import (
+    MARKS,
+    PER_PAGE,
+    Reader,
+    attempt_of,
+    clean,
+    matches,
+    meanings,
+    move,
+    moves,
+    page_of,
+    period_args,
+    subjects,
+)
 from bridge.web.words import event_words
 
 NEWEST = 8
 """Moves on the overview; the rest are one click away."""
 
-PERIODS = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year")
+PERIODS = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year", "last-year")
 
 OFFERED = ("html", "xlsx", "csv", "json")
 """Forms in which a report can be downloaded."""
@@ -60,7 +73,7 @@ def register(app: Flask, site: Site, keeper: Doorkeeper, sessions: Sessions) -> 
             "languages": NAMES,
             "clean": clean,
             "shown": shown,
-            "event_words": lambda event, spoken: clean(event_words(event, spoken)),
+            "event_words": lambda event: clean(event_words(event, voice())),
             "period_args": period_args(),
             "here": request.full_path.rstrip("?"),
             "marks": MARKS,
@@ -104,7 +117,7 @@ def _overview(pages: Blueprint, reader: Reader) -> None:
                 paused=site.paused(),
                 matters=open_matters(snapshot, view),
                 headline=headline(made, found),
-                moves_today=[move(made, ruled) for ruled in snapshot.ruled_in([each.seq for each in found[:NEWEST]])],
+                moves_today=moves(made, snapshot.ruled_in([each.seq for each in found[:NEWEST]])),
                 more=max(0, len(found) - NEWEST),
                 desk=made,
             )
@@ -134,7 +147,6 @@ def _overview(pages: Blueprint, reader: Reader) -> None:
 def _lists(pages: Blueprint, reader: Reader) -> None:
     """Illegal moves, tickets and people."""
     site = reader.site
-    labels = site.conventions.labels.subject
 
     @pages.get("/violations")
     def illegal() -> str:
@@ -147,7 +159,7 @@ def _lists(pages: Blueprint, reader: Reader) -> None:
                 "violations.html",
                 summary=titles(made.language)["violations"].question,
                 headline=headline(made, found),
-                page_moves=[move(made, r) for r in snapshot.ruled_in(chosen[page.first : page.first + PER_PAGE])],
+                page_moves=moves(made, snapshot.ruled_in(chosen[page.first : page.first + PER_PAGE])),
                 page=page,
                 total=len(chosen),
                 rules=site.policy.rules,
@@ -166,15 +178,18 @@ def _lists(pages: Blueprint, reader: Reader) -> None:
             if number.isascii() and number.isdecimal() and len(number) < 10:
                 if snapshot.has_ticket(WorkPackageId(int(number))):
                     return redirect(url_for("pages.ticket", work_package=int(number)), 303)
-                return render_template(
-                    "tickets.html", rows=[], names={}, page=page_of(0), total=0, query=query, desk=made
-                )
+                return render_template("tickets.html", rows=[], page=page_of(0), total=0, query=query, desk=made)
             total = snapshot.count_tickets(query)
             page = page_of(total)
             rows = snapshot.find_tickets(query, limit=PER_PAGE, offset=page.first)
-            names = subjects(snapshot, [row.work_package for row in rows], labels)
             return render_template(
-                "tickets.html", rows=rows, names=names, page=page, total=total, query=query, desk=made
+                "tickets.html",
+                rows=rows,
+                subject=subjects(made, [row.work_package for row in rows]).last,
+                page=page,
+                total=total,
+                query=query,
+                desk=made,
             )
 
     @pages.get("/tickets/<int:work_package>")
@@ -189,7 +204,7 @@ def _lists(pages: Blueprint, reader: Reader) -> None:
                 "ticket.html",
                 life=life,
                 steps=[(move(made, ruled), attempt_of(life, ruled)) for ruled in life.decisions],
-                subject=subjects(made.source.snapshot, [work_package], labels).get(work_package, ""),
+                subject=subjects(made, [work_package]).last(work_package),
                 desk=made,
             )
 
@@ -221,7 +236,7 @@ def _lists(pages: Blueprint, reader: Reader) -> None:
                 person=person,
                 about={name: named[name] for name, each in REPORTS.items() if each.about_somebody},
                 spells=spells,
-                page_moves=[move(made, ruled) for ruled in found[page.first : page.first + PER_PAGE]],
+                page_moves=moves(made, found[page.first : page.first + PER_PAGE]),
                 page=page,
                 total=len(found),
                 desk=made,
@@ -302,7 +317,7 @@ def _reports(pages: Blueprint, reader: Reader) -> None:
                 "report.html",
                 name=name,
                 title=content.title,
-                body=render_html.body(content, made.language),
+                body=partial(render_html.body, content, made.language),
                 period=made.period,
                 periods=PERIODS,
                 formats=OFFERED,

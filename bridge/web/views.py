@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from bridge.domain.policy.survey import Answer
 from bridge.errors import ConfigError
 from bridge.reports import period as periods
 from bridge.reports.cells import clipped, harmless
+from bridge.reports.definitions.attributes import Attribute, attributes
 from bridge.reports.definitions.violations import outcome
 from bridge.reports.desk import Desk, Source
 from bridge.reports.language import Language
@@ -46,8 +47,8 @@ class Reader:
             if given.get("first") or given.get("last"):
                 return periods.between(given.get("first"), given.get("last"), self.today().last, zone)
             return periods.named(given.get("period") or DEFAULT_PERIOD, self.today().last, zone)
-        except (ConfigError, OverflowError) as error:
-            abort(400, str(error))
+        except (ConfigError, OverflowError):
+            abort(400, "period")
 
     def asked_person(self) -> UserId | None:
         """The person of the address. 400 for one that is none."""
@@ -92,6 +93,8 @@ class MoveView:
     tone: str
     """Which colour the outcome has; the word says the same."""
     sentence: str
+    subject: str = ""
+    """What its ticket is called; empty where no activity tells."""
 
 
 MARKS = {
@@ -112,7 +115,18 @@ def clean(text: str | None, most: int = LONGEST) -> str:
     return clipped(harmless(text or ""), most)
 
 
-def move(desk: Desk, ruled: Ruled) -> MoveView:
+def subjects(desk: Desk, tickets: Collection[int]) -> Attribute:
+    """What these tickets are called."""
+    return attributes(desk.source.snapshot, {"subject": desk.conventions.labels.subject}, tickets)["subject"]
+
+
+def moves(desk: Desk, several: Sequence[Ruled]) -> list[MoveView]:
+    """Rows of a list, with what their tickets are called."""
+    called = subjects(desk, {ruled.work_package for ruled in several})
+    return [move(desk, ruled, clean(called.last(ruled.work_package), 160)) for ruled in several]
+
+
+def move(desk: Desk, ruled: Ruled, subject: str = "") -> MoveView:
     """A row with its names."""
     created = ruled.origin is None and ruled.kind is Kind.CREATION
     return MoveView(
@@ -124,7 +138,8 @@ def move(desk: Desk, ruled: Ruled) -> MoveView:
         target=clean(desk.status_name(ruled.target, ruled.target_name)),
         outcome=outcome(desk, ruled),
         tone=_tone(ruled),
-        sentence="" if ruled.own else ruled.sentence.get(desk.language.code, "") or clean(ruled.reason),
+        sentence="" if ruled.own else ruled.sentence.get(desk.language.code, "") or clean(desk.said(ruled.reason)),
+        subject=subject,
     )
 
 

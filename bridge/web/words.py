@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from bridge.reports.language import Language
+from bridge.reports.reasons import translated
 from bridge.store.queries import Event
 from bridge.store.schema import EntryKind
+from bridge.web.language import Voice
 
 
-def event_words(event: Event, language: Language) -> str:
+def event_words(event: Event, voice: Voice) -> str:
     """What was recorded, in one sentence. Details that people wrote are for the template to clean."""
-    text, details = language.text, event.details
+    language, details = voice.pages, event.details
+    text = language.text
     who = details.get("by") or text("somebody")
-    reason = details.get("reason", "")
+    reason = translated(str(details.get("reason", "")), voice.reports)
     if event.kind is EntryKind.MISSED:
         count = details.get("cycles")
         return language.plural(

@@ -151,6 +151,27 @@ def test_an_unknown_period_says_which_there_are(visitor: Visitor, period: str) -
         assert "<script>" not in answer.text
 
 
+def test_any_days_can_be_chosen_and_links_keep_them(visitor: Visitor) -> None:
+    chosen = {"first": "2026-11-17", "last": "2026-11-23", "party": "client"}
+    page = visitor.get("/violations", query_string=chosen).text
+    assert page.count('<li id="d-') == 2
+    assert 'type="date" required value="2026-11-17"' in page
+    assert 'name="party" value="client"' in page
+    assert 'href="/reports/violations?first=2026-11-17&amp;last=2026-11-23"' in page
+    assert "From 17 November 2026 to 23 November 2026" in visitor.get("/reports/violations", query_string=chosen).text
+    for first, last in (("2026-11-24", "2026-11-23"), ("x", "2026-11-23"), ("0001-01-01", "9999-12-31")):
+        answer = visitor.get("/violations", query_string={"first": first, "last": last})
+        assert answer.status_code == 400
+        assert "There is no such period" in answer.text
+
+
+def test_a_french_reader_is_told_in_french_why_nothing_is_put_back(visitor: Visitor) -> None:
+    visitor.post("/pause", reason="un essai")
+    page = visitor.get("/", headers={"Accept-Language": "fr"}).text
+    assert f"pause demandée par {NAME} dans le tableau de bord" in page
+    assert "un essai" in page
+
+
 def test_violations_are_filtered_by_rule_and_party(visitor: Visitor) -> None:
     everything = visitor.get("/violations?period=2026-11").text
     assert everything.count('<li id="d-') == 14
