@@ -87,6 +87,15 @@ def test_a_wrong_option_writes_nothing(
     assert [path.name for path in Path().iterdir()] == ["given"]
 
 
+@pytest.mark.parametrize("options", [(), ("--service",)])
+def test_a_folder_that_cannot_be_written_is_named(
+    bridge: Bridge, world: World, token: str, options: tuple[str, ...]
+) -> None:
+    ran = bridge("init", "--url", world.url, "--token-file", "given", "--folder", "given/etc", *options)
+    assert ran.code == 2
+    assert "given/etc cannot be written: " in ran.err
+
+
 def test_a_token_that_openproject_refuses_writes_nothing(bridge: Bridge, world: World, token: str) -> None:
     Path("given").write_text("0" * 64)
     ran = bridge("init", "--url", world.url, "--token-file", "given")
