@@ -96,6 +96,7 @@ class Worker:
             while self._seen < len(self.log):
                 line = self.log[self._seen]
                 self._seen += 1
+                assert "mistake in the program" not in str(line.get("reason")), line
                 if line["event"] == event and facts.items() <= line.items():
                     return line
             assert alive, f"it ended before {event!r}: {self.log[-8:]}"
@@ -127,18 +128,24 @@ class Fleet:
         for name in "abc":
             self.watched(name, 4)
 
+    def cycles(self, name: str) -> int:
+        beat = read_heartbeat(self.state / name / "heartbeat.json")
+        if beat is None:
+            return 0
+        assert beat.failures < 5, beat.error  # it gets no better by waiting
+        return beat.cycles
+
     def watched(self, name: str, times: int) -> None:
-        while (beat := read_heartbeat(self.state / name / "heartbeat.json")) is None or beat.cycles < times:
+        while self.cycles(name) < times:
             time.sleep(0.05)
 
     def put_right(self, *names: str) -> None:
         """Until these sites' tickets are explained, and two more cycles could have done it again."""
-        while any(not self.comments(name) for name in names):
-            time.sleep(0.05)
         for name in names:
-            beat = read_heartbeat(self.state / name / "heartbeat.json")
-            assert beat is not None
-            self.watched(name, beat.cycles + 2)
+            while not self.comments(name):
+                self.watched(name, self.cycles(name) + 1)
+        for name in names:
+            self.watched(name, self.cycles(name) + 2)
 
     def illegal(self, site: str) -> int:
         return self.instances[site].create("ca", "client-alpha", "Fermée d'emblée", status="RESOLU").id
