@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bridge.openproject.client import Client
     from bridge.store.ledger import Ledger
     from bridge.store.schema import EntryKind
-    from bridge.web.site import Actions, Provider, Site
+    from bridge.web.site import Actions, Doors, Provider, Site
 
 Now = Callable[[], datetime]
 
@@ -392,31 +392,14 @@ def site(
     now: Now = utc_now,
 ) -> Iterator[Site]:
     """All that the dashboard shows and may ask for. Raises ConfigError when there is no ledger to show."""
-    from ipaddress import ip_network
-
     from bridge import __version__
     from bridge.daemon import read_heartbeat
     from bridge.openproject import activity_text
     from bridge.reports import conventions
     from bridge.store.queries import Queries
-    from bridge.web.site import Doors, Site
+    from bridge.web.site import Site
 
-    given = settings.web
-    users = given.users.get_secret_value().split() if given.users is not None else []
-    provider = _provider(given)
-    if not users and not given.user_header and provider is None:
-        raise ConfigError(
-            "web.users (env BRIDGE_WEB__USERS) is not set, so nobody could sign in: "
-            "run `bridge web-user NAME` and set what it prints"
-        )
-    doors = Doors(
-        users=dict(line.split(":", 1) for line in users),
-        user_header=given.user_header,
-        trusted_proxies=tuple(map(ip_network, given.trusted_proxies.replace(",", " ").split())),
-        open_probes=given.open_probes,
-        webhook_secret=given.webhook_secret.get_secret_value().encode() if given.webhook_secret is not None else b"",
-        provider=provider,
-    )
+    made = doors(settings.web)
     heartbeat = heartbeat_file(settings)
     with Queries(settings.store_url) as queries:
         yield Site(
@@ -426,7 +409,7 @@ def site(
             mode=settings.mode.value,
             ticket_url=settings.openproject.public_url or settings.openproject.url,
             version=__version__,
-            doors=doors,
+            doors=made,
             actions=_actions(settings, ledger, hint, now),
             pulse=lambda: read_heartbeat(heartbeat),
             paused=Pause(settings.state_dir).reason,
@@ -434,6 +417,29 @@ def site(
             is_note=lambda comment: activity_text.is_automatic(comment) or activity_text.is_retracted(comment),
             record_holds=lambda: _record_holds(settings),
         )
+
+
+def doors(given: Web) -> Doors:
+    """Who may come in to the dashboard. Raises ConfigError where nobody could."""
+    from ipaddress import ip_network
+
+    from bridge.web.site import Doors
+
+    users = given.users.get_secret_value().split() if given.users is not None else []
+    provider = _provider(given)
+    if not users and not given.user_header and provider is None:
+        raise ConfigError(
+            "web.users (env BRIDGE_WEB__USERS) is not set, so nobody could sign in: "
+            "run `bridge web-user NAME` and set what it prints"
+        )
+    return Doors(
+        users=dict(line.split(":", 1) for line in users),
+        user_header=given.user_header,
+        trusted_proxies=tuple(map(ip_network, given.trusted_proxies.replace(",", " ").split())),
+        open_probes=given.open_probes,
+        webhook_secret=given.webhook_secret.get_secret_value().encode() if given.webhook_secret is not None else b"",
+        provider=provider,
+    )
 
 
 def _provider(given: Web) -> Provider | None:

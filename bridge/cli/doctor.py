@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from bridge.errors import EXIT_FINDINGS, EXIT_FINE, BridgeError, ConfigError
 if TYPE_CHECKING:
     from bridge.domain.policy import Policy
     from bridge.openproject.tracker import MembershipReading, Server
-    from bridge.settings import Loaded, OpenProject, Settings
+    from bridge.settings import Loaded, OpenProject, Settings, Web
 
 CLOCK_TOLERANCE = 5.0
 """Seconds. ``Date`` has whole seconds, and the request took a moment; more is a clock that is not kept."""
@@ -115,6 +116,9 @@ def _secrets(loaded: Loaded) -> Iterator[Check]:
 
 
 def _state(settings: Settings) -> Iterator[Check]:
+    from bridge import wiring
+    from bridge.daemon import read_heartbeat
+
     folder = settings.state_dir
     above = folder
     while not _is_there(above):
@@ -130,7 +134,15 @@ def _state(settings: Settings) -> Iterator[Check]:
     free = os.statvfs(above)
     mebibytes = free.f_bavail * free.f_frsize // 2**20
     yield Check("state_dir", State.OK, f"{folder}, {mebibytes} MiB free")
-    yield from _ledger(settings)
+    beat = read_heartbeat(wiring.heartbeat_file(settings))
+    runs = beat is not None and beat.stopped_at is None
+    if runs:
+        yield Check("ledger", State.OK, "in use by the bridge that runs here (bridge status)")
+    else:
+        yield _ledger(settings)
+    yield _signing_key(settings)
+    if settings.web.enabled:
+        yield _web(settings.web, runs)
 
 
 def _is_there(path: Path) -> bool:
@@ -140,25 +152,71 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _ledger(settings: Settings) -> Iterator[Check]:
-    from bridge import wiring
-    from bridge.daemon import read_heartbeat
-
-    beat = read_heartbeat(wiring.heartbeat_file(settings))
-    if beat is not None and beat.stopped_at is None:
-        yield Check("ledger", State.OK, "in use by the bridge that runs here (bridge status)")
-        return
-    if settings.store is None and not (settings.state_dir / "bridge.db").exists():
-        yield Check("ledger", State.OK, f"{settings.state_dir / 'bridge.db'} will be made at the first start")
-        return
+def _ledger(settings: Settings) -> Check:
     try:
-        with wiring.ledger(settings) as ledger:
-            watermark = ledger.watermark()
+        return Check("ledger", State.OK, _held(settings))
     except BridgeError as error:
-        yield Check("ledger", State.FAILED, str(error), "put right what it says, then ask again")
-        return
-    until = f"holds everything up to {watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "is empty"
-    yield Check("ledger", State.OK, until)
+        return Check("ledger", State.FAILED, str(error), "put right what it says, then ask again")
+
+
+def _held(settings: Settings) -> str:
+    """What the ledger holds. Only reads: to open it for writing would make its tables, or change an older version's."""
+    from bridge.store.database import answers, parse
+    from bridge.store.queries import Queries
+
+    url = parse(settings.store_url)
+    if url.get_backend_name() == "sqlite":
+        path = Path(str(url.database))
+        there = _is_there(path)
+        # A folder that is missing is made where it is the state directory, and only there.
+        if not os.access(path if there else path.parent, os.W_OK) and (there or settings.store is not None):
+            raise ConfigError(f"{path} cannot be written by this user")
+        if not there:
+            return f"{path} will be made at the first start"
+    else:
+        answers(settings.store_url)
+    with Queries(settings.store_url) as queries:
+        try:
+            with queries.snapshot() as view:
+                watermark = view.watermark()
+        except ConfigError:
+            return "its tables will be made at the first start"
+    return f"holds everything up to {watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "is empty"
+
+
+def _signing_key(settings: Settings) -> Check:
+    from bridge import wiring
+    from bridge.store.checkpoint import SigningKey
+
+    path = wiring.signing_key(settings)
+    try:
+        if not _is_there(path):
+            return Check("signing key", State.OK, f"{path} will be made at the first start")
+        SigningKey.load(path)
+    except ConfigError as error:
+        return Check(
+            "signing key", State.FAILED, str(error), "put it right, or set BRIDGE_AUDIT__SIGNING_KEY to another"
+        )
+    return Check("signing key", State.OK, str(path))
+
+
+def _web(web: Web, runs: bool) -> Check:
+    """``runs``: the port is taken by the bridge itself."""
+    from bridge import wiring
+
+    try:
+        wiring.doors(web)
+    except ConfigError as error:
+        return Check("web", State.FAILED, str(error), "docs/dashboard.md: who may sign in")
+    if not runs:
+        try:
+            socket.create_server(
+                (web.host, web.port), family=socket.AF_INET6 if ":" in web.host else socket.AF_INET
+            ).close()
+        except OSError as error:
+            found = f"{web.host} port {web.port} cannot be opened ({error.strerror})"
+            return Check("web", State.FAILED, found, "choose another with BRIDGE_WEB__HOST and BRIDGE_WEB__PORT")
+    return Check("web", State.OK, f"{web.host} port {web.port}")
 
 
 # --- There ----------------------------------------------------------------------------------------------------------

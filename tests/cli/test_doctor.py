@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,6 +79,60 @@ def test_a_state_directory_that_is_none(bridge: Bridge, world: World, monkeypatc
     Path("file").touch()
     monkeypatch.setenv("BRIDGE_STATE_DIR", "file/state")
     assert findings(bridge)["state_dir"][0] == "failed"
+
+
+def test_a_ledger_elsewhere_is_looked_at_and_not_made(
+    bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIDGE_STORE", "sqlite:///other.db")
+    assert findings(bridge)["ledger"] == ("ok", "other.db will be made at the first start", "")
+    assert list(Path().iterdir()) == []
+    assert bridge("once").code == 0
+    assert findings(bridge)["ledger"][1].startswith("holds everything up to ")
+    before = Path("other.db").read_bytes()
+    with closing(sqlite3.connect("other.db")) as file, file:
+        file.execute("UPDATE alembic_version SET version_num = '0'")
+    older = Path("other.db").read_bytes()
+    state, found, remedy = findings(bridge)["ledger"]
+    assert (state, "of another version" in found, bool(remedy)) == ("failed", True, True)
+    assert Path("other.db").read_bytes() == older != before
+    Path("other.db").write_text("somebody's text" * 1000)
+    assert findings(bridge)["ledger"][0] == "failed"
+
+
+def test_a_ledger_where_none_can_be_made(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRIDGE_STORE", "sqlite:///nowhere/other.db")
+    state, found, _ = findings(bridge)["ledger"]
+    assert (state, found) == ("failed", "nowhere/other.db cannot be written by this user")
+
+
+def test_a_signing_key_that_is_none_or_that_others_can_read(
+    bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bridge("once").code == 0
+    Path("key.pem").write_text("no key")
+    monkeypatch.setenv("BRIDGE_AUDIT__SIGNING_KEY", "key.pem")
+    for mode, told in ((0o644, "can be read by others"), (0o600, "is no signing key")):
+        Path("key.pem").chmod(mode)
+        state, found, remedy = findings(bridge)["signing key"]
+        assert state == "failed"
+        assert told in found
+        assert "BRIDGE_AUDIT__SIGNING_KEY" in remedy
+
+
+def test_a_dashboard_that_nobody_could_open(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "web" not in findings(bridge)
+    monkeypatch.setenv("BRIDGE_WEB__ENABLED", "true")
+    state, found, _ = findings(bridge)["web"]
+    assert (state, "web-user" in found) == ("failed", True)
+    monkeypatch.setenv("BRIDGE_WEB__USERS", "lea:scrypt:1:1:1$a$b")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("BRIDGE_WEB__PORT", str(taken.getsockname()[1]))
+        state, found, remedy = findings(bridge)["web"]
+        assert state == "failed"
+        assert f"port {taken.getsockname()[1]}" in found
+        assert "BRIDGE_WEB__PORT" in remedy
+    assert findings(bridge)["web"][0] == "ok"
 
 
 def test_an_account_without_view_members(bridge: Bridge, world: World) -> None:

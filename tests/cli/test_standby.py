@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 from bridge.simulator import wall_clock
 from bridge.simulator.nouns import Ticket
-from tests.cli.conftest import ROOT, World
+from tests.cli.conftest import ROOT, Bridge, World
 from tests.store.conftest import postgresql  # noqa: F401 - a fixture
-from tests.store.databases import databases
+from tests.store.databases import connected, databases
 
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("postgresql")]
 
@@ -143,3 +143,13 @@ def test_a_standby_that_is_told_to_end_does(world: World, pair: tuple[Process, P
     _, standby = pair
     standby.popen.send_signal(signal.SIGTERM)
     assert standby.popen.wait(30) == 0
+
+
+def test_the_doctor_makes_no_tables(bridge: Bridge, world: World, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRIDGE_STORE", store)
+    (ledger,) = (check for check in json.loads(bridge("doctor", "--json").out)["checks"] if check["name"] == "ledger")
+    assert (ledger["state"], ledger["found"]) == ("ok", "its tables will be made at the first start")
+    with connected(store) as connection:
+        assert inspect(connection).get_table_names() == []
+    assert bridge("once").code == 0
+    assert "holds everything up to" in bridge("doctor").out
