@@ -296,6 +296,21 @@ def test_a_state_directory_that_cannot_be_made_is_named(
         assert "file/state" in ran.err
 
 
+# cheroot leaves the socket that it could not bind to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_run_ends_before_its_first_cycle_when_the_dashboards_port_is_taken(
+    bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRIDGE_WEB__ENABLED", "true")
+    monkeypatch.setenv("BRIDGE_WEB__USERS", "alice:scrypt:1024:8:1$salt$00")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("BRIDGE_WEB__PORT", str(taken.getsockname()[1]))
+        ran = bridge("run")
+    assert ran.code == 2
+    assert "choose another with BRIDGE_WEB__HOST and BRIDGE_WEB__PORT" in ran.err
+    assert world.server.usage.requests == 0
+
+
 def test_a_full_disk_stops_it_and_says_so(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
