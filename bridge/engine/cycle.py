@@ -368,7 +368,9 @@ class Cycle:
         count = 0
         for one in unreadable:
             if one.listed.id not in self._unfinished:
-                self._ledger.unreadable(one.listed, at=judge.now, reason=one.reason)
+                with self._ledger.batch():
+                    self._ledger.unreadable(one.listed, at=judge.now, reason=one.reason)
+                    self._ledger.record(EntryKind.UNREADABLE, {"reason": one.reason}, judge.now, one.listed.id)
             self._unfinished[one.listed.id] = one.listed
             count += 1
         return count

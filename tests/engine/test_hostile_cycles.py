@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import orjson
@@ -282,3 +283,26 @@ def test_an_outage_that_begins_at_any_request_of_a_cycle_loses_nothing(desk: Ope
             break
     assert seen >= 7, "window, activities, ticket, activities again, status, comment, and what 15.4 needs besides"
     one.check_books()
+
+
+# --- Answers that cannot be understood ------------------------------------------------------------------------------
+
+
+def test_a_ticket_that_cannot_be_read_is_recorded_once_and_read_when_it_can_be(desk: Open) -> None:
+    one = desk()
+    ticket = illegal(one)
+
+    def garble(request: requests.PreparedRequest, answer: Answer) -> Answer:
+        if f"/work_packages/{ticket.id}/activities" not in (request.url or ""):
+            return answer
+        body = b'{"_type":"Collection","_embedded":{"elements":[{"_type":"Activity"}]}}'
+        return replace(answer, body=body, headers={**answer.headers, "Content-Length": str(len(body))})
+
+    with one.meanwhile(after=garble):
+        assert one.cycle().unreadable == 1
+        assert one.cycle().unreadable == 1
+    [event] = one.events(EntryKind.UNREADABLE)
+    assert (event.work_package, f"Ticket {ticket.id}" in event.details["reason"]) == (ticket.id, True)
+    assert one.untouched(ticket)
+    one.cycle()
+    assert one.was_put_back_once(ticket, "NOUVEAU")

@@ -27,6 +27,7 @@ from bridge.store.erasure import redact_person, retire
 from bridge.store.ledger import Ledger
 from bridge.store.schema import EntryKind
 from bridge.store.seal import seal
+from tests.store import outsider
 from tests.store.lives import T0, Clock, live
 
 TICKET = WorkPackageId(1)
@@ -147,6 +148,7 @@ def test_a_bundle_holds_after_redaction_and_retention(
     for name in ("out", "ticket"):
         code, verdict = check(capsys, tmp_path / name / "bundle.jsonl", "--key", key.verify_key(head.origin))
         assert (code, verdict.get("reason")) == (0, None)
+        outsider.verify(tmp_path / name / "bundle.jsonl", str(key.verify_key(head.origin)))
 
 
 def test_a_clock_that_was_set_back_can_be_accepted_where_it_was_explained(
@@ -200,6 +202,14 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[VerifyKey, Path, 
     return proved.public, directory, {name: proved.path(f"{name}/bundle.jsonl").read_bytes() for name in names}
 
 
+def test_a_verifier_that_was_written_from_the_documentation_agrees(
+    bundles: tuple[VerifyKey, Path, dict[str, bytes]],
+) -> None:
+    public, directory, contents = bundles
+    for name in contents:
+        outsider.verify(directory / name / "bundle.jsonl", str(public))
+
+
 @given(st.data())
 @settings(max_examples=60)
 def test_no_changed_byte_goes_unnoticed(bundles: tuple[VerifyKey, Path, dict[str, bytes]], data: st.DataObject) -> None:
@@ -239,6 +249,8 @@ def test_no_changed_value_goes_unnoticed_though_the_sum_is_made_anew(
     path = directory / "forged.jsonl"
     path.write_bytes(_summed(lines))
     assert verify_bundle.main([str(path), "--key", str(public)]) == 1
+    with pytest.raises((outsider.Lie, ValueError, KeyError, TypeError)):
+        outsider.verify(path, str(public))
 
 
 def _summed(lines: list[dict[str, object]]) -> bytes:

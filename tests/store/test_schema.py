@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -61,6 +62,24 @@ def test_each_view_answers(url: str) -> None:
         move = moves[0]
         at = move["decided_at"]
         assert (datetime.fromisoformat(at) if isinstance(at, str) else at).date().isoformat() == "2026-11-24"
+
+
+def test_the_documentation_names_the_columns_of_every_view(url: str) -> None:
+    with Ledger.open(url, now=Clock()):
+        pass
+    page = Path("docs/audit.md").read_text("utf-8")
+    told = {
+        name: columns.split(", ") for name, columns in re.findall(r"(?m)^\| `(\w+)` \|[^|]*\| `([\w, ]+)` \|$", page)
+    }
+    with snapshot(url) as connection:
+        found = {name: list(connection.execute(text(f"SELECT * FROM {name}")).keys()) for name in VIEWS}
+    assert {name: told[name] for name in VIEWS} == found
+
+
+def test_the_documentation_describes_every_kind_of_entry() -> None:
+    page = Path("docs/audit.md").read_text("utf-8").partition("## What the entries say")[2]
+    rows = re.findall(r"(?m)^\| ((?:`\w+`(?:, )?)+) \|", page)
+    assert sorted(re.findall(r"\w+", " ".join(rows))) == sorted(schema.EntryKind)
 
 
 def test_the_views_times_are_the_tables_times(url: str) -> None:
