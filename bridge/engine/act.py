@@ -326,7 +326,7 @@ class Gate:
         language = policy.language(project)
         to = judge.spelling[action.to]
         alternatives = (
-            policy.alternatives(decision.party, to, course.visited, project=project, type=type_)
+            policy.alternatives(decision.party, to, course.visited, project=project, type=type_, at=judge.now)
             if decision.party
             else ()
         )

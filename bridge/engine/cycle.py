@@ -22,6 +22,7 @@ from bridge.domain.model import (
     Mode,
     ProjectId,
     RuleId,
+    Ticket,
     Undecided,
     UserId,
     WorkPackageId,
@@ -450,8 +451,18 @@ class Cycle:
             self._ledger.record(EntryKind.RESUME, {}, self._server_now())
 
     def _due_reviews(self, judge: Judge) -> list[Place]:
-        places = (judge.place(work_package) for work_package in self._ledger.due_reviews(judge.now))
-        return [place for place in places if place is not None]
+        places = []
+        for work_package in self._ledger.due_reviews(judge.now):
+            ticket: Ticket | Missing | None = None
+            if self._needs_tickets(judge.server):
+                try:
+                    ticket = self._tracker.ticket(work_package)
+                except SkipItem:
+                    continue  # it stays due
+            place = judge.place(work_package, None if isinstance(ticket, Missing) else ticket)
+            if place is not None:
+                places.append(place)
+        return places
 
     # --- Acting -----------------------------------------------------------------------------------------------------
 

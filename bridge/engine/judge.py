@@ -146,15 +146,17 @@ class Judge:
             stored = self.ledger.decisions(place.work_package)
         timeline = self._timeline(place, activities)
         course = follow(timeline, self._scene(place))
-        fresh = tuple(judged for judged in course.judged if _is_news(judged, stored.get(judged.change.key)))
+        fresh = tuple(judged for judged in course.judged if _is_news(judged, stored.get(judged.change.key), self.now))
         self.ledger.decide([self._decision(place, judged) for judged in fresh])
         self._note_appeals(timeline)
         return Ruling(place, course, fresh)
 
-    def place(self, work_package: WorkPackageId) -> Place | None:
-        """Where a ticket was last seen; None when it never was."""
+    def place(self, work_package: WorkPackageId, ticket: Ticket | None = None) -> Place | None:
+        """Where a ticket was last seen; None when it never was, or when ``ticket``, read now, has moved on since."""
         known = self.ledger.ticket(work_package)
-        return None if known is None else self._place(Listed(work_package, known.project, known.status, known.type))
+        if known is None or (ticket is not None and ticket.status != known.status):
+            return None
+        return self._place(Listed(work_package, known.project, known.status, known.type), ticket)
 
     def change(self, place: Place, key: ChangeKey) -> tuple[StatusChange | None, StatusChange | None]:
         """One change of a ticket, and the last one of an activity before its own; from stored revisions."""
@@ -251,11 +253,12 @@ def _as_stored(reading: ActivityReading) -> tuple[int, str, Mapping[str, object]
     return reading.activity.id, str(reading.received["updatedAt"]), reading.received
 
 
-def _is_news(judged: Judged, stored: StoredDecision | None) -> bool:
+def _is_news(judged: Judged, stored: StoredDecision | None, now: datetime) -> bool:
     """Whether a change needs a decision of its own, or a better one than it has.
 
     A decision once made on certain facts stays, also under a later policy: ``policy replay`` shows what that one would
-    have said. It is made anew where it was open, or where the chain turns out to be another.
+    have said. It is made anew where it was open, or where the chain turns out to be another. One that was to be made
+    again by now is, even if what it hangs on is not known any more: else it would be sought for ever.
     """
     if stored is None:
         return True
@@ -263,7 +266,8 @@ def _is_news(judged: Judged, stored: StoredDecision | None) -> bool:
     elsewhere = (stored.origin, stored.target) != (change.origin, change.target)
     match judged.verdict:
         case Undecided():
-            return elsewhere and change.target is not None and not stored.undecided
+            due = stored.review_at is not None and stored.review_at <= now
+            return due or (elsewhere and change.target is not None and not stored.undecided)
         case Allowed() | Illegal():
             reviewed = stored.review_at is not None and judged.verdict.review_at != stored.review_at
             return stored.undecided or elsewhere or reviewed
