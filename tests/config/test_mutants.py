@@ -14,7 +14,9 @@ import pytest
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from bridge.domain.policy import load
+from bridge.domain.policy import Policy, load
+from bridge.domain.policy.cases import DOCUMENT as CASES
+from bridge.domain.policy.cases import load_cases
 from bridge.domain.policy.reading import DOCUMENT
 from bridge.domain.policy.shapes import Key, ListOf, Made, MapOf, Named, Section
 from bridge.errors import PolicyError
@@ -159,11 +161,13 @@ def _near(one: Keys, other: Keys) -> bool:
     return longer[: len(shorter)] == shorter
 
 
-def assert_all_found(text: str, edits: Iterable[Edit], at_least: int) -> None:
+def assert_all_found(
+    text: str, edits: Iterable[Edit], at_least: int, read: Callable[[str], set[At]] = complaints
+) -> None:
     count = 0
     for batch in together(edits):
         mutant, expected = made(text, batch)
-        found = complaints(mutant)
+        found = read(mutant)
         assert expected <= found, f"{sorted(expected - found)} of {[edit.path for edit in batch]} in\n{mutant}"
         count += len(batch)
     assert count >= at_least
@@ -318,3 +322,70 @@ def test_a_name_is_of_small_letters(text: str) -> None:
     named = [entry for entry in entries(tree(text)) if entry.path[0] in ("parties", "rules") and len(entry.path) == 2]
     for entry in named:
         assert at(entry.key) in complaints(made(text, [put(entry.key, entry.key.value.upper(), entry.path)])[0])
+
+
+# --- The cases beside them ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The file of cases beside a policy."""
+
+    policy: Policy
+    text: str
+
+    def entries(self) -> list[Entry]:
+        return list(entries(tree(self.text), CASES))
+
+    def scalars(self) -> Iterator[tuple[Keys, ScalarNode]]:
+        ((_, listed),) = tree(self.text).value
+        for number, case in enumerate(listed.value):
+            yield from scalars(case, ("cases", str(number)))
+
+    def complaints(self, text: str) -> set[At]:
+        try:
+            load_cases(text, "mutant.yaml", self.policy)
+        except PolicyError as error:
+            return {(one.line, one.column) for one in error.complaints}
+        return set()
+
+
+@pytest.fixture(params=POLICIES, ids=lambda path: path.stem)
+def cases(request: pytest.FixtureRequest) -> Cases:
+    path: Path = request.param
+    beside = path.with_suffix(".tests.yaml").read_text(encoding="utf-8")
+    return Cases(load(path.read_bytes(), path.name), beside)
+
+
+@pytest.mark.parametrize("change", [lambda key: key[:-1], lambda key: key + "x", str.upper], ids=["less", "x", "upper"])
+def test_every_misspelt_key_of_a_case_is_found_where_it_stands(cases: Cases, change: Callable[[str], str]) -> None:
+    edits = [put(one.key, change(one.key.value), one.path) for one in cases.entries() if one.declared is not None]
+    edits = [edit for edit in edits if edit.by not in ("", "person")]
+    assert_all_found(cases.text, edits, 240, cases.complaints)
+
+
+def test_every_required_key_of_a_case_that_is_removed_is_missed_where_the_case_begins(cases: Cases) -> None:
+    def edits() -> Iterator[Edit]:
+        text = cases.text
+        for one in cases.entries():
+            if one.declared is not None and one.declared.required and not one.opens_its_section:
+                flow = one.section.flow_style
+                start = text.rindex("," if flow else "\n", 0, one.key.start_mark.index)
+                end = one.end if flow else text.index("\n", one.end)
+                yield Edit(one.path, start, end, "", here=None, elsewhere=one.section.start_mark.index)
+
+    assert_all_found(cases.text, edits(), 120, cases.complaints)
+
+
+@pytest.mark.parametrize("wrong", ["12.5", "{}", "[]", "~", "*alias"])
+def test_every_value_of_a_case_of_the_wrong_type_is_found_where_it_stands(cases: Cases, wrong: str) -> None:
+    found = [(path, node) for path, node in cases.scalars() if "fields" not in path]
+    edits = [put(node, wrong, (*path, str(number))) for number, (path, node) in enumerate(found)]
+    assert_all_found(cases.text, edits, 350, cases.complaints)
+
+
+def test_every_misspelt_word_of_a_case_is_found_where_it_stands(cases: Cases) -> None:
+    free = {"name", "fields", "type", "project", "person", "persons", "ticket"}
+    found = [(path, node) for path, node in cases.scalars() if not free & set(path)]
+    edits = [put(node, f"'{node.value}x'", (*path, str(number))) for number, (path, node) in enumerate(found)]
+    assert_all_found(cases.text, edits, 300, cases.complaints)

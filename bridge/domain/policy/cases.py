@@ -104,8 +104,9 @@ def load_cases(text: str | bytes, filename: str, policy: Policy) -> tuple[Case, 
         "status": dict.fromkeys(policy.statuses, root),
         "party": {party.name: root for party in policy.parties},
         "rule": {rule.id: root for rule in policy.rules},
+        "exemption": {exemption.id: root for exemption in policy.exemptions},
     }
-    drafts = _document().read(root, Reading(findings, names))
+    drafts = DOCUMENT.read(root, Reading(findings, names))
     findings.raise_if_any()
     assert drafts is not None, "a document without complaints has cases"
     return tuple(draft.case(policy) for draft in drafts)
@@ -117,7 +118,7 @@ def cases_schema() -> JsonSchema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Cases of a bridge policy",
         "description": "What a policy's owner expects of it, move by move.",
-        **_document().schema(),
+        **DOCUMENT.schema(),
     }
 
 
@@ -343,10 +344,13 @@ def _document() -> Section[tuple[_Draft, ...]]:
             ),
             "expect": Key(Choice(EXPECTED, "verdict"), "what comes of it"),
             "rules": Key(Several(Made(Known("rule"), RuleId)), "all that object", required=False),
-            "exemption": Key(Text(), "the exemption that covers it", required=False),
+            "exemption": Key(Known("exemption"), "the exemption that covers it", required=False),
         },
         _read_case,
     )
     return Section(
         "the file of cases", {"cases": Key(ListOf(case, "cases"), "what is expected, one by one")}, _read_cases
     )
+
+
+DOCUMENT = _document()
