@@ -41,7 +41,6 @@ POLL = timedelta(seconds=60)
 HISTORY = 16
 """Steps before the bridge comes."""
 STATUSES = tuple(WHO)
-WHY = re.compile(r"\*\*Pourquoi \?\*\* \w")
 MARKER = re.compile(r"<!-- bridge:(\S+) -->")
 FAMILIES = ("plain", "plain", "frantic", "organisation", "names", "faults", "limits", "everything", "everything")
 
@@ -316,8 +315,8 @@ class World:
         self._remarks_taken = 0
         self._excused_before: set[str] = set()
         self._pending_explanation: Counter[int] = Counter()
-        self._to_explain: dict[int, tuple[Deed, int | None]] = {}
-        """Ticket -> the bridge's last move, and whose move it put back where that is beyond doubt."""
+        self._to_explain: dict[int, tuple[Deed, Deed, bool]] = {}
+        """Ticket -> the bridge's last move, the one that it put back, and whether that is beyond doubt."""
         self._former_names: dict[int, str] = {}
         self._database_reader: sqlite3.Connection | None = None
 
@@ -888,7 +887,7 @@ class World:
             promise = Promise.OVERWRITTEN if moved_on else Promise.WRONG_REVERT
             raise Broken(promise, f"{told}, though the last move was none to put back: {course}")
         plain = revert.target == course.legal
-        self._to_explain[id_] = revert, course.breaches[-1].person if plain else None
+        self._to_explain[id_] = revert, course.breaches[-1], plain
         if plain:
             return
         if revert.target not in self.oracle.may_be_legal(ticket, since):
@@ -905,14 +904,18 @@ class World:
         self._pending_explanation[id_] -= 1
         if self._pending_explanation[id_] < 0:
             raise Broken(Promise.DOUBLED, f"ticket {id_} has an explanation of something that was not put back")
-        revert, person = self._to_explain[id_]
+        revert, breach, plain = self._to_explain[id_]
         day, _, number = signs[0].rpartition("-")
         (blamed,) = self._rows(
             "SELECT person FROM decision WHERE day = ? AND number = ?", int(day.replace("-", "")), int(number)
         )
-        says = WHY.search(text) and f"**{revert.target}**" in text and f"**{revert.origin}**" in text
-        if not says or (person is not None and blamed != (person,)):
-            raise Broken(Promise.MISLEADING, f"ticket {id_}, {revert}, {blamed} for {person}: {text}")
+        rules = {f"{breach.target} est posé"} if breach.origin is not None else set()
+        if self.instance.tickets[id_].journals[0].id == breach.activity:
+            rules.add("Une demande créée par un client")  # and a move that its author made so soon looks like it
+        why = any(f"**Pourquoi ?** {rule} " in text for rule in rules)
+        says = why and f"**{revert.target}**" in text and f"**{revert.origin}**" in text
+        if not says or (plain and blamed != (breach.person,)):
+            raise Broken(Promise.MISLEADING, f"ticket {id_}, {revert}, {blamed} for {breach}: {text}")
         self.tally.counts["explanations"] += 1
 
     def _check_what_stands(self, began: datetime, looked_at: set[int], report: CycleReport) -> None:
