@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -329,6 +331,95 @@ def test_a_status_or_party_that_the_policy_does_not_know_is_undecided(policy: Po
     assert isinstance(judge(replace(move, party=PartyName("stranger")), policy), Undecided)
     assert not policy.legal_path(move.party, move.origin, strange, move.visited)
     assert policy.alternatives(PartyName("stranger"), move.origin, move.visited) == ()
+
+
+@settings(max_examples=50)
+@given(policies(), moves())
+def test_to_have_been_in_a_status_that_the_policy_does_not_know_counts_for_nothing(policy: Policy, move: Move) -> None:
+    assert judge(replace(move, visited=move.visited | {StatusName("elsewhere")}), policy) == judge(move, policy)
+
+
+def small(*rules: Rule, exemptions: tuple[Exemption, ...] = ()) -> Policy:
+    return Policy(
+        "",
+        "",
+        tuple(party(name, True) for name in PARTIES),
+        STATUSES,
+        STATUSES[0],
+        CLOSED,
+        rules,
+        exemptions=exemptions,
+    )
+
+
+def never(id: str, **more: Any) -> Rule:
+    """Nobody may move a ticket into "testing"."""
+    return Rule(
+        RuleId(id), SENTENCE, "a test", Mode.ENFORCE, OnlyBy(frozenset()), into=frozenset(STATUSES[2:3]), **more
+    )
+
+
+def let_be(id: str, **whom: Any) -> Exemption:
+    return Exemption(id, "a test", "a test", NOON + DAY, **whom)
+
+
+PLAIN = Move(PARTIES[1], STATUSES[0], STATUSES[2], frozenset(STATUSES[:1]), NOON, NOON, "alpha", "Bug", "7", 42)
+SINCE_NOON = (ModeFor(Mode.OBSERVE, since=NOON),)
+
+
+@pytest.mark.parametrize(
+    ("policy", "here", "there"),
+    [
+        (small(never("a", projects=frozenset({"alpha"}))), {"project": "alpha"}, {"project": "beta"}),
+        (small(never("a", types=frozenset({"Bug"}))), {"type": "Bug"}, {"type": "Feature"}),
+        (small(never("a"), exemptions=(let_be("e", people=frozenset({"8"})),)), {"person": "7"}, {"person": "8"}),
+        (small(never("a"), exemptions=(let_be("e", tickets=frozenset({43})),)), {"ticket": 42}, {"ticket": 43}),
+        (small(never("a"), exemptions=(let_be("e", projects=frozenset({"b"})),)), {"project": "a"}, {"project": "b"}),
+        (small(never("a", mode_for=SINCE_NOON)), {"at": NOON - DAY}, {"at": NOON}),
+        (small(never("a"), exemptions=(let_be("e", rules=frozenset({RuleId("a")})),)), {"at": NOON + DAY}, {}),
+    ],
+    ids=["project", "type", "person", "ticket", "an exemption's project", "day", "an exemption's day"],
+)
+def test_one_thing_alone_that_a_policy_tells_apart_is_told_apart_whatever_was_judged_before(
+    policy: Policy, here: dict[str, Any], there: dict[str, Any]
+) -> None:
+    for first, second in ((here, there), (there, here)):
+        fresh = replace(policy)
+        verdicts = [judge(replace(PLAIN, **facts), fresh) for facts in (first, second, first)]
+        enforced = [isinstance(one, Illegal) and one.mode is Mode.ENFORCE for one in verdicts]
+        assert enforced == [facts is here for facts in (first, second, first)]
+
+
+def test_each_of_several_rules_and_exemptions_is_told_apart_by_what_it_names_itself() -> None:
+    """Also the first of them, when the last names others."""
+    named = small(
+        *(never(f"in {one}", projects=frozenset({one})) for one in ("alpha", "beta")),
+        *(never(f"for {one}", types=frozenset({one})) for one in ("Bug", "Feature")),
+        *(never(f"then {one}", mode_for=(ModeFor(Mode.OFF, frozenset({one})),)) for one in ("gamma", "delta")),
+    )
+    for project in ("alpha", "beta", "gamma", "delta"):
+        for type_ in ("Bug", "Feature"):
+            verdict = judge(replace(PLAIN, project=project, type=type_), named)
+            assert isinstance(verdict, Illegal)
+            assert [one.rule for one in verdict.objections] == [
+                *([f"in {project}"] if project in ("alpha", "beta") else []),
+                f"for {type_}",
+                *(f"then {one}" for one in ("gamma", "delta") if one != project),
+            ]
+    scopes = (("projects", "project", "alpha", "beta"), ("people", "person", "7", "8"), ("tickets", "ticket", 42, 43))
+    for scope, fact, *values in scopes:
+        exempt = small(never("a"), exemptions=tuple(let_be(f"e{one}", **{scope: frozenset({one})}) for one in values))
+        for value in values:
+            facts: dict[str, Any] = {"project": "gamma", "person": "9", "ticket": 99} | {fact: value}
+            assert judge(replace(PLAIN, **facts), exempt) == Allowed(f"exemption e{value}", f"e{value}")
+
+
+def test_a_note_tells_of_a_reopening_and_of_the_exemption_that_was_used() -> None:
+    policy = small(never("a"), exemptions=(let_be("e", people=frozenset({"7"})),))
+    reopened = replace(PLAIN, origin=STATUSES[3], visited=frozenset(STATUSES[3:4]))
+    assert judge(reopened, policy) == Allowed("reopening; exemption e", "e")
+    assert judge(reopened, small()) == Allowed("reopening")
+    assert judge(PLAIN, small()) == Allowed()
 
 
 @settings(max_examples=50)
