@@ -414,6 +414,49 @@ def test_each_of_several_rules_and_exemptions_is_told_apart_by_what_it_names_its
             assert judge(replace(PLAIN, **facts), exempt) == Allowed(f"exemption e{value}", f"e{value}")
 
 
+def test_what_is_undecided_for_lack_of_knowledge_names_what_is_not_known() -> None:
+    strange = StatusName("elsewhere")
+    for unknown, reason in (
+        ({"target": strange}, "the policy knows no status 'elsewhere'"),
+        ({"origin": strange}, "the policy knows no status 'elsewhere'"),
+        ({"origin": None, "target": strange}, "the policy knows no status 'elsewhere'"),
+        ({"party": "stranger"}, "the policy knows no party 'stranger'"),
+        ({"origin": None, "party": "stranger"}, "the policy knows no party 'stranger'"),
+    ):
+        facts: dict[str, Any] = dict(unknown)
+        assert judge(replace(PLAIN, **facts), small()) == Undecided(reason)
+
+
+@pytest.mark.parametrize(
+    ("more", "facts"),
+    [
+        ({}, set()),
+        ({"types": frozenset({"Bug"})}, {"type"}),
+        ({"fields": {"Risk": frozenset({"High"})}}, {"fields"}),
+        ({"demand": Filled(frozenset({"Reason"}))}, {"fields"}),
+        ({"demand": NeedsComment(frozenset(PARTIES), DAY)}, set()),
+        ({"demand": OtherPerson(frozenset({"author"}))}, {"author"}),
+        ({"demand": OtherPerson(frozenset({"assignee", "doing"}))}, {"assignee", "movers"}),
+        ({"demand": SamePerson(frozenset({"doing", "done"}))}, {"movers"}),
+        (
+            {
+                "types": frozenset({"Bug"}),
+                "fields": {"Risk": frozenset({"High"})},
+                "demand": SamePerson(frozenset({"author", "assignee"})),
+            },
+            {"type", "fields", "author", "assignee"},
+        ),
+    ],
+)
+def test_a_policy_asks_for_the_facts_that_some_rule_in_force_looks_at(more: dict[str, Any], facts: set[str]) -> None:
+    rule = replace(never("a"), **more)
+    assert rule.asks_for == facts
+    assert small(rule).asks_for == facts
+    assert small(never("b", types=frozenset({"Bug"})), rule).asks_for == facts | {"type"}
+    assert small(replace(rule, mode=Mode.OFF)).asks_for == set()
+    assert small(replace(rule, mode=Mode.OFF, mode_for=SINCE_NOON)).asks_for == facts
+
+
 def test_a_note_tells_of_a_reopening_and_of_the_exemption_that_was_used() -> None:
     policy = small(never("a"), exemptions=(let_be("e", people=frozenset({"7"})),))
     reopened = replace(PLAIN, origin=STATUSES[3], visited=frozenset(STATUSES[3:4]))
