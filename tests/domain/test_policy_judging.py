@@ -457,6 +457,142 @@ def test_a_policy_asks_for_the_facts_that_some_rule_in_force_looks_at(more: dict
     assert small(replace(rule, mode=Mode.OFF, mode_for=SINCE_NOON)).asks_for == facts
 
 
+@pytest.mark.parametrize(
+    ("more", "here", "there"),
+    [
+        ({"projects": frozenset({"alpha"})}, {"project": "alpha"}, {"project": "beta"}),
+        ({"projects": frozenset({"alpha"})}, {"project": "alpha"}, {}),
+        ({"types": frozenset({"Bug"})}, {"type": "Bug"}, {"type": "Feature"}),
+        ({"types": frozenset({"Bug"})}, {"type": "Bug"}, {}),
+        ({"mode": Mode.OFF, "mode_for": (ModeFor(Mode.ENFORCE, since=NOON),)}, {"at": NOON}, {"at": NOON - DAY}),
+        ({"mode": Mode.OFF, "mode_for": (ModeFor(Mode.ENFORCE, since=NOON),)}, {"at": NOON}, {}),
+    ],
+)
+def test_where_a_party_may_go_and_what_objects_depends_on_project_type_and_day(
+    more: dict[str, Any], here: dict[str, Any], there: dict[str, Any]
+) -> None:
+    """A day that is not told is before all time; a type that is not told may be any, so that a rule for one is open."""
+    rule = replace(never("a"), **more)
+    policy = small(rule)
+    client, new, doing, testing, *_ = (PARTIES[1], *STATUSES)
+    been = frozenset({new})
+    assert policy.alternatives(client, new, been, **here) == (doing, *STATUSES[3:])
+    assert policy.alternatives(client, new, been, **there) == STATUSES[1:]
+    assert not policy.legal_path(client, new, testing, been, **here)
+    assert policy.legal_path(client, new, testing, been, **there)
+    assert policy.broken(client, new, testing, been, **here) == (((rule, Mode.ENFORCE),), ())
+    open_ = ((rule, Mode.ENFORCE),) if rule.types and not there else ()
+    assert policy.broken(client, new, testing, been, **there) == ((), open_)
+
+
+def test_no_way_leads_from_or_to_or_for_what_the_policy_does_not_know() -> None:
+    policy, strange, been = small(), StatusName("elsewhere"), frozenset(STATUSES[:1])
+    assert policy.legal_path(PARTIES[1], STATUSES[0], STATUSES[1], been)
+    assert not policy.legal_path(PARTIES[1], strange, STATUSES[1], been)
+    assert not policy.legal_path(PARTIES[1], STATUSES[0], strange, been)
+    assert not policy.legal_path(PartyName("stranger"), STATUSES[0], STATUSES[1], been)
+    assert policy.alternatives(PARTIES[1], strange, been) == ()
+
+
+def test_what_a_policy_distinguishes_it_tells_apart_and_nothing_else() -> None:
+    same = {"project": "alpha", "type": "Bug", "person": "7", "ticket": 42, "at": NOON}
+    others: dict[str, Any] = {"project": "beta", "type": "Feature", "person": "8", "ticket": 43, "at": NOON - DAY}
+    policies: dict[str, Policy] = {
+        "project": small(never("a", projects=frozenset({"alpha"}))),
+        "type": small(never("a", types=frozenset({"Bug"}))),
+        "person": small(exemptions=(let_be("e", people=frozenset({"7"})),)),
+        "ticket": small(exemptions=(let_be("e", tickets=frozenset({42})),)),
+        "at": small(never("a", mode_for=SINCE_NOON)),
+    }
+    for fact, policy in policies.items():
+        facts: dict[str, Any] = dict(same)
+        assert policy.distinguishes
+        for other, value in others.items():
+            apart = policy.tells_apart(**facts) != policy.tells_apart(**(facts | {other: value}))
+            assert apart is (other == fact), (fact, other)
+    assert not small(never("a")).distinguishes
+
+
+def test_a_rule_is_found_by_its_id_and_a_language_by_the_project() -> None:
+    first, second = never("a"), never("b")
+    policy = replace(small(first, second), default_language="en", languages={"alpha": "fr"})
+    assert (policy.rule(RuleId("a")), policy.rule(RuleId("b")), policy.rule(RuleId("c"))) == (first, second, None)
+    assert (policy.language("alpha"), policy.language("beta")) == ("fr", "en")
+
+
+FIELDS = {"Reason": "yes", "Risk": "High"}
+UNKNOWN_FIELDS = Undecided("the ticket's custom fields are not known")
+
+
+@pytest.mark.parametrize(
+    ("asked", "known", "verdict"),
+    [
+        ({"types": frozenset({"Bug"})}, {"type": ""}, Undecided("the ticket's type is not known")),
+        ({"fields": {"Risk": frozenset({"High"})}}, {}, UNKNOWN_FIELDS),
+        ({"fields": {"Risk": frozenset({"High"})}}, {"fields": FIELDS}, Illegal),
+        ({"fields": {"Risk": frozenset({"Low"})}}, {"fields": FIELDS}, Allowed()),
+        (
+            {"fields": {"Riks": frozenset({"Low"})}},
+            {"fields": FIELDS},
+            Undecided("the ticket has no custom field 'Riks'"),
+        ),
+        ({"demand": Filled(frozenset({"Reason"}))}, {}, UNKNOWN_FIELDS),
+        ({"demand": Filled(frozenset({"Reason", "Risk"}))}, {"fields": FIELDS}, Allowed()),
+        ({"demand": Filled(frozenset({"Reason", "Risk"}))}, {"fields": FIELDS | {"Reason": " "}}, Illegal),
+        ({"demand": Filled(frozenset({"Reason", "Risk"}))}, {"fields": FIELDS | {"Risk": ""}}, Illegal),
+        ({"demand": Filled(frozenset({"No"}))}, {"fields": FIELDS}, Undecided("the ticket has no custom field 'No'")),
+        ({"demand": SamePerson(frozenset({"author"}))}, {"person": ""}, Undecided("who moved the ticket is not known")),
+        ({"demand": SamePerson(frozenset({"author"}))}, {}, Undecided("the ticket's author is not known")),
+        ({"demand": SamePerson(frozenset({"assignee"}))}, {}, Undecided("the ticket's assignee is not known")),
+        ({"demand": SamePerson(frozenset({"doing"}))}, {}, Undecided("who set 'doing' is not known")),
+        ({"demand": SamePerson(frozenset({"author"}))}, {"author": "7"}, Allowed()),
+        ({"demand": SamePerson(frozenset({"author"}))}, {"author": "8"}, Illegal),
+        ({"demand": OtherPerson(frozenset({"author"}))}, {"author": "7"}, Illegal),
+        ({"demand": OtherPerson(frozenset({"author"}))}, {"author": "8"}, Allowed()),
+        ({"demand": OtherPerson(frozenset({"assignee"}))}, {"assignee": "7"}, Illegal),
+        ({"demand": OtherPerson(frozenset({"assignee"}))}, {"assignee": ""}, Allowed()),
+        ({"demand": OtherPerson(frozenset({"doing"}))}, {"movers": {"doing": "7"}}, Illegal),
+        ({"demand": OtherPerson(frozenset({"doing"}))}, {"movers": {"done": "7"}}, Allowed()),
+        ({"demand": SamePerson(frozenset({"author", "doing"}))}, {"movers": {"doing": "7"}}, Allowed()),
+        (
+            {"demand": SamePerson(frozenset({"author", "doing"}))},
+            {"movers": {"doing": "8"}},
+            Undecided("the ticket's author is not known"),
+        ),
+        ({"demand": OtherPerson(frozenset({"author", "doing"}))}, {"movers": {"doing": "7"}}, Illegal),
+        (
+            {"demand": OtherPerson(frozenset({"author", "doing"}))},
+            {"author": "8"},
+            Undecided("who set 'doing' is not known"),
+        ),
+    ],
+)
+def test_what_a_rule_asks_of_the_facts_is_met_or_broken_or_not_known(
+    asked: dict[str, Any], known: dict[str, Any], verdict: Verdict | type[Illegal]
+) -> None:
+    said = judge(replace(PLAIN, **known), small(replace(never("a"), **asked)))
+    assert isinstance(said, Illegal) if verdict is Illegal else said == verdict
+
+
+def test_a_comment_in_the_same_activity_or_near_the_move_is_a_reason_if_the_right_party_made_it() -> None:
+    within = timedelta(minutes=15)
+    policy = small(replace(never("a"), demand=NeedsComment(frozenset(PARTIES[:1]), within)))
+
+    def said(by: PartyName | None, after: timedelta, same_activity: bool = False, now: timedelta = DAY) -> Verdict:
+        comment = CommentBy(by, NOON + after, same_activity)
+        return judge(replace(PLAIN, comments=(comment,), now=NOON + now), policy)
+
+    for after in (-within, timedelta(0), within):
+        assert said(PARTIES[0], after) == Allowed()
+        assert isinstance(said(PARTIES[1], after), Illegal)
+        assert isinstance(said(None, after), Illegal)
+    for after in (-within - timedelta(microseconds=1), within + timedelta(microseconds=1)):
+        assert isinstance(said(PARTIES[0], after), Illegal)
+        assert said(PARTIES[0], after, same_activity=True) == Allowed()
+    assert said(PARTIES[1], timedelta(0), now=within) == Allowed(review_at=NOON + within)
+    assert isinstance(said(PARTIES[1], timedelta(0), now=within + timedelta(microseconds=1)), Illegal)
+
+
 def test_a_note_tells_of_a_reopening_and_of_the_exemption_that_was_used() -> None:
     policy = small(never("a"), exemptions=(let_be("e", people=frozenset({"7"})),))
     reopened = replace(PLAIN, origin=STATUSES[3], visited=frozenset(STATUSES[3:4]))
