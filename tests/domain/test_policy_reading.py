@@ -182,33 +182,41 @@ ENDLESS = "into: done, by: client, after: doing, "
 TWICE = "mode-for: [{projects: a, mode: off}, {projects: a, mode: observe}]"
 
 
+IN_VAIN = "into: done, by: staff, comment: {by: staff, within: 1 day}"
+
+
 @pytest.mark.parametrize(
-    ("rule", "complaint"),
+    ("rule", "place", "complaint"),
     [
-        ("into: done, after: new, only-by: staff", ": a rule asks for one thing, this one for after and only-by"),
-        ("into: done", ": a rule asks for one thing, this one for nothing (add one of"),
-        ("only-by: staff", ": this rule looks at every move (say which: into, from or creation)"),
-        ("creation: true, from: new, only-into: new", ": a ticket that is created comes from no status"),
-        ("creation: false, only-into: new", ": expected true, found 'false' (leave the key out when it is not so)"),
-        ("into: done, only-by: client", ": the rule 'done-by-both' says already who may set 'done' (leave one"),
-        ("into: doing, by: staff, only-by: staff", ": this rule never objects: it names every party that it looks at"),
-        ("into: done, only-into: [done, new]", ": this rule never objects: it names every status that it looks at"),
-        ("into: [done, new], only-into: done", ": 'into' and 'only-into' in one rule (remove 'into')"),
-        ("from: new, into: done, after: new", ": this rule never objects: 'from' is in 'after' already"),
-        ("into: done, after: done", ": 'done' may come only after done, which need it first"),
-        (ENDLESS + "mode-for: [{mode: off}]", ": this exception fits every move"),
-        (ENDLESS + "mode-for: [{since: 2026-01-02, until: 2026-01-01, mode: off}]", ": this ends before it begins"),
-        (ENDLESS + TWICE, ": an exception above fits all of this already"),
-        ("into: done, by: staff, comment: {by: staff, within: 1 day}", ": this can never be enforced: it only"),
-        ("into: done, comment: {by: staff, within: 1 hr}", ": expected a duration, found '1 hr' (such as '15 minutes'"),
-        ("into: done, by: 'staff, client', only-by: nobody", ": unknown party 'staff, client' (write a list: [staff,"),
-        ("into: done, other-person-than: autor", ": unknown author or assignee or status 'autor' (did you mean"),
+        ("into: done, after: new, only-by: staff", "staff", "a rule asks for one thing, this one for after and"),
+        ("into: done", "strange", "a rule asks for one thing, this one for nothing (add one of"),
+        ("only-by: staff", "strange", "this rule looks at every move (say which: into, from or creation)"),
+        ("creation: true, from: new, only-into: new", "new,", "a ticket that is created comes from no status"),
+        ("creation: false, only-into: new", "false", "expected true, found 'false' (leave the key out when it is not"),
+        ("into: done, only-by: client", "done", "the rule 'done-by-both' says already who may set 'done' (leave one"),
+        ("into: doing, by: staff, only-by: staff", "staff, mode", "this rule never objects: it names every party that"),
+        ("into: done, only-into: [done, new]", "[done", "this rule never objects: it names every status that it looks"),
+        ("into: [done, new], only-into: done", "done, mode", "'into' and 'only-into' in one rule (remove 'into')"),
+        ("from: new, into: done, after: new", "new, mode", "this rule never objects: 'from' is in 'after' already"),
+        ("into: done, after: done", "done, mode", "'done' may come only after done, which need it first"),
+        (ENDLESS + "mode-for: [{mode: off}]", "{mode", "this exception fits every move (give it projects, since or"),
+        (
+            ENDLESS + "mode-for: [{since: 2026-01-02, until: 2026-01-01, mode: off}]",
+            "2026-01-01",
+            "this ends before it begins",
+        ),
+        (ENDLESS + TWICE, "{projects: a, mode: observe", "an exception above fits all of this already (remove one)"),
+        (IN_VAIN, "enforce,", "this can never be enforced: it only concerns staff, whose violations are reported"),
+        (f"{IN_VAIN}, mode-for: [{{projects: a, mode: enforce}}]", "[{projects", "this can never be enforced: it only"),
+        ("into: done, comment: {by: staff, within: 1 hr}", "1 hr", "expected a duration, found '1 hr' (such as '15 "),
+        ("into: done, by: 'staff, client', only-by: nobody", "'staff", "unknown party 'staff, client' (write a list: [staff,"),
+        ("into: done, other-person-than: autor", "autor", "unknown author or assignee or status 'autor' (did you mean"),
     ],
 )  # fmt: skip
-def test_a_rule_that_cannot_be_meant_is_told_in_words(rule: str, complaint: str) -> None:
-    text = SMALL + f"  strange: {{{rule}, mode: enforce, sentence: {{fr: non, en: no}}, source: a test}}\n"
-    told = complaints(text)
-    assert any(complaint in one for one in told), told
+def test_a_rule_that_cannot_be_meant_is_told_in_words_at_its_place(rule: str, place: str, complaint: str) -> None:
+    line = f"  strange: {{{rule}, mode: enforce, sentence: {{fr: non, en: no}}, source: a test}}\n"
+    told = complaints(SMALL + line)
+    assert any(one.startswith(f"p.yaml:37:{line.index(place) + 1}: {complaint}") for one in told), told
     assert all(one.startswith("p.yaml:37:") for one in told), told
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.model import Illegal, Mode, Move, RuleId, StatusName
-from bridge.domain.policy import Policy, judge, load
-from bridge.domain.policy.rules import After, OnlyBy, OnlyInto
-from bridge.domain.policy.survey import Answer, survey, ways
-from tests.domain.test_policy_judging import NOON, STATUSES, policies, tabular
+from bridge.domain.policy import Policy, Rule, judge, load
+from bridge.domain.policy.rules import After, ModeFor, OnlyBy, OnlyInto
+from bridge.domain.policy.survey import Answer, Survey, survey, ways
+from tests.domain.test_policy_judging import NOON, PARTIES, STATUSES, never, policies, small, tabular
 
 CEGAPE = load((Path(__file__).parents[2] / "config" / "cegape.yaml").read_bytes(), "cegape.yaml")
 
@@ -62,6 +64,55 @@ def test_a_way_is_made_of_legal_moves_and_is_there_where_a_status_can_be_reached
         visited = frozenset({step.target}) if fresh else visited | {step.target}
         here = step.target
     assert not steps or here == target
+
+
+@pytest.mark.parametrize(
+    ("more", "here"),
+    [
+        ({"projects": frozenset({"alpha"})}, {"project": "alpha"}),
+        ({"types": frozenset({"Bug"})}, {"type": "Bug"}),
+        ({"mode": Mode.OFF, "mode_for": (ModeFor(Mode.ENFORCE, since=NOON),)}, {"at": NOON}),
+    ],
+)
+def test_a_survey_is_of_one_project_one_type_and_one_moment(more: dict[str, Any], here: dict[str, Any]) -> None:
+    policy = small(replace(never("a"), **more))
+    inside, outside = survey(policy, **here), survey(policy)
+    testing = STATUSES[2]
+    assert inside.unreachable == (testing,)
+    assert outside.unreachable == ()
+    assert {pair.answer for pair in inside.pairs if pair.target == testing} == {Answer.PUT_BACK}
+    asked = {Answer.ASKED} if "type" in here else {Answer.ALLOWED}  # a type that is not told may be any
+    assert {pair.answer for pair in outside.pairs if pair.target == testing} == asked
+
+
+def test_a_way_remembers_where_it_has_been_until_it_opens_a_closed_ticket() -> None:
+    new, doing, testing, done, refused = STATUSES
+
+    def ordered(into: StatusName, after: StatusName) -> Rule:
+        return replace(never(f"{into}-{after}"), into=frozenset({into}), demand=After(frozenset({after})))
+
+    def leads(origin: StatusName, *into: StatusName) -> Rule:
+        return replace(never(f"from-{origin}"), into=None, origin=frozenset({origin}), demand=OnlyInto(frozenset(into)))
+
+    def steps(policy: Policy, origin: StatusName, target: StatusName, *been: StatusName) -> list[StatusName]:
+        return [step.target for step in ways(policy, origin, frozenset(been)).get(target, ())]
+
+    tested = small(ordered(done, testing), leads(new, testing), leads(testing, doing))
+    assert steps(tested, new, done) == [testing, doing, done]
+    reopened = small(never("a"), ordered(refused, testing), leads(done, new))
+    assert steps(reopened, done, refused, testing) == []
+    assert steps(reopened, new, refused, testing) == [refused]
+    still_closed = small(never("a"), ordered(new, testing), leads(done, refused), leads(refused, new))
+    assert steps(still_closed, done, new, testing) == [refused, new]
+    assert steps(still_closed, done, new) == []
+
+
+def test_a_policy_is_odd_for_each_thing_that_it_makes_impossible() -> None:
+    plain_ = Survey((), (), (), (), (RuleId("silent"),), "", "", None)
+    assert not plain_.odd
+    assert replace(plain_, unreachable=STATUSES[:1]).odd
+    assert replace(plain_, dead_ends=STATUSES[:1]).odd
+    assert replace(plain_, traps=((PARTIES[0], STATUSES[0]),)).odd
 
 
 def test_the_shipped_policy_has_no_dead_end_and_only_one_rule_that_nobody_breaks() -> None:
