@@ -5,13 +5,25 @@ from __future__ import annotations
 import hashlib
 import random
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.domain.model import Mode
-from bridge.domain.policy import Limits, load
+from bridge.domain.model import Mode, RuleId
+from bridge.domain.policy import Exemption, Limits, Party, Rule, load
+from bridge.domain.policy.rules import (
+    After,
+    Filled,
+    ModeFor,
+    NeedsComment,
+    OnlyInto,
+    OtherPerson,
+    Reminder,
+    SamePerson,
+)
 from bridge.domain.policy.yamltext import MAX_BYTES
 from bridge.errors import EXIT_USAGE, PolicyError
 
@@ -86,6 +98,113 @@ TEXT_AFTER_QUOTE = (
     "text after a closing quote, or a line that is not indented like its neighbours "
     "(put the whole text in quotes, and double a quote inside it)"
 )
+
+
+EVERY_WORD = """\
+  every-selector:
+    into: [doing, done]
+    from: new
+    by: client
+    types: [Bug, Feature]
+    projects: [alpha, 12]
+    fields: {Risk: High, Size: [1, 2]}
+    after: done
+    mode: enforce
+    mode-for:
+      - {projects: alpha, since: 2026-12-01, until: 2026-12-31, mode: off}
+      - {projects: beta, mode: observe}
+    sentence: {fr: oui, en: yes and no}
+    source: a test
+  at-creation: {creation: true, only-into: new, mode: off, sentence: {fr: a, en: b}, source: s}
+  with-a-comment:
+    {into: done, comment: {by: [staff, client], within: 2 hours}, mode: off, sentence: {fr: a, en: b}, source: s}
+  filled: {into: done, filled: [Reason, Risk], mode: off, sentence: {fr: a, en: b}, source: s}
+  four-eyes: {into: done, other-person-than: [author, doing], mode: off, sentence: {fr: a, en: b}, source: s}
+  assigned: {into: done, same-person-as: assignee, mode: off, sentence: {fr: a, en: b}, source: s}
+languages: {alpha: fr}
+reminders:
+  waiting:
+    status: [new, doing]
+    after: 1 week
+    types: Bug
+    projects: beta
+    mode: observe
+    sentence: {fr: attend, en: waits}
+    source: a wish
+exemptions:
+  - {id: all, rules: four-eyes, projects: alpha, people: [7, 8], tickets: 42, until: 2026-12-31, owner: me, reason: why}
+  - {id: rest, people: 9, until: 2026-12-31, owner: you, reason: because}
+limits:
+  reverts-per-cycle: 1
+  reverts-per-hour: 2
+  reverts-per-person-per-hour: 3
+  reverts-per-project-per-hour: 4
+  reverts-per-ticket-per-hour: 5
+  share-of-moves: 25 %
+  cool-down: 6 minutes
+"""
+
+
+def test_every_word_of_a_policy_reaches_the_value_that_it_is_for() -> None:
+    policy = load(SMALL + EVERY_WORD, "p.yaml")
+    new, doing, done = policy.statuses
+    staff, client = (party.name for party in policy.parties)
+    assert policy.parties == (
+        Party(staff, {"fr": "équipe", "en": "staff"}, frozenset({"Support"}), reverted=False),
+        Party(client, {"fr": "client", "en": "client"}, frozenset({"Client"}), reverted=True),
+    )
+    words = {"sentence": {"fr": "a", "en": "b"}, "source": "s", "mode": Mode.OFF}
+    into_done: dict[str, Any] = {"into": frozenset({done}), **words}
+    year_end = {"since": datetime(2026, 12, 1, tzinfo=UTC), "until": datetime(2027, 1, 1, tzinfo=UTC)}
+    assert policy.rules[3:] == (
+        Rule(
+            RuleId("every-selector"),
+            {"fr": "oui", "en": "yes and no"},
+            "a test",
+            Mode.ENFORCE,
+            After(frozenset({done})),
+            into=frozenset({doing, done}),
+            origin=frozenset({new}),
+            by=frozenset({client}),
+            types=frozenset({"Bug", "Feature"}),
+            projects=frozenset({"alpha", "12"}),
+            fields={"Risk": frozenset({"High"}), "Size": frozenset({"1", "2"})},
+            mode_for=(
+                ModeFor(Mode.OFF, frozenset({"alpha"}), **year_end),
+                ModeFor(Mode.OBSERVE, frozenset({"beta"})),
+            ),
+        ),
+        Rule(RuleId("at-creation"), demand=OnlyInto(frozenset({new})), creation=True, **words),  # type: ignore[arg-type]
+        Rule(
+            RuleId("with-a-comment"),
+            demand=NeedsComment(frozenset({staff, client}), timedelta(hours=2)),
+            **into_done,
+        ),
+        Rule(RuleId("filled"), demand=Filled(frozenset({"Reason", "Risk"})), **into_done),
+        Rule(RuleId("four-eyes"), demand=OtherPerson(frozenset({"author", "doing"})), **into_done),
+        Rule(RuleId("assigned"), demand=SamePerson(frozenset({"assignee"})), **into_done),
+    )
+    assert (policy.name, policy.guide_url) == ("small", "https://example.org/guide")
+    assert (policy.language("alpha"), policy.language("beta")) == ("fr", "en")
+    assert policy.reminders == (
+        Reminder(
+            RuleId("waiting"),
+            {"fr": "attend", "en": "waits"},
+            "a wish",
+            Mode.OBSERVE,
+            frozenset({new, doing}),
+            timedelta(weeks=1),
+            frozenset({"Bug"}),
+            frozenset({"beta"}),
+        ),
+    )
+    end = datetime(2027, 1, 1, tzinfo=UTC)
+    scope = (frozenset({RuleId("four-eyes")}), frozenset({"alpha"}), frozenset({"7", "8"}), frozenset({42}))
+    assert policy.exemptions == (
+        Exemption("all", "me", "why", end, *scope),
+        Exemption("rest", "you", "because", end, people=frozenset({"9"})),
+    )
+    assert policy.limits == Limits(1, 2, 3, 4, 5, 0.25, timedelta(minutes=6))
 
 
 @pytest.mark.parametrize(
