@@ -339,6 +339,90 @@ def test_a_rule_that_cannot_be_meant_is_told_in_words_at_its_place(rule: str, pl
     assert all(one.startswith("p.yaml:37:") for one in told), told
 
 
+RULE_HINTS = {
+    "into: done, after: new, only-by: staff": "split it into two rules",
+    "into: done": "add one of only-by, only-into, after, comment, filled, other-person-than, same-person-as",
+    "only-by: staff": "say which: into, from or creation",
+    "creation: true, from: new, only-into: new": "remove 'from' or 'creation'",
+    "creation: false, only-into: new": "leave the key out when it is not so",
+    "into: done, only-by: client": "leave one of the two",
+    "into: [done, new], only-into: done": "remove 'into'",
+    ENDLESS + "mode-for: [{mode: off}]": "give it projects, since or until, or change the rule's mode",
+    ENDLESS + "mode-for: [{since: soon, mode: off}]": "such as 2026-12-31",
+    ENDLESS + TWICE: "remove one",
+    IN_VAIN: "write observe",
+    "into: done, comment: {by: staff, within: 1 hr}": "such as '15 minutes', '2 hours' or '5 days'",
+    "into: done, after: []": "leave the key out",
+    "into: done, only-by: []": "nobody",
+    "into: done, filled: [1]": "put it in quotes",
+    "into: done, filled: []": "leave the key out",
+}
+TEXT_HINTS = {
+    SMALL.replace("[new, doing, done]", "[new, doing, done, lost]"): "add a rule with 'into: lost' and 'only-by'",
+    SMALL + "policy: 1\n": "it stands already in line 1",
+    SMALL + "---\npolicy: 1\n": "a policy is one document",
+    SMALL.replace("name: small", "name: !x small"): "remove it",
+    SMALL + "limits: {share-of-moves: 12}\n": "such as '50 %'",
+    SMALL + "limits: {cool-down: soon}\n": "such as '15 minutes', '2 hours' or '5 days'",
+    SMALL + "exemptions: [{id: a, owner: b, reason: c, until: 2026-01-01}]\n": (
+        "give it rules, projects, people or tickets"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        *(
+            (SMALL + f"  strange: {{{rule}, mode: enforce, sentence: {{fr: non, en: no}}, source: a test}}\n", hint)
+            for rule, hint in RULE_HINTS.items()
+        ),
+        *TEXT_HINTS.items(),
+    ],
+)
+def test_a_mistake_comes_with_what_to_do_about_it(text: str, hint: str) -> None:
+    with pytest.raises(PolicyError) as raised:
+        load(text, "p.yaml")
+    assert hint in [complaint.suggestion for complaint in raised.value.complaints]
+
+
+@pytest.mark.parametrize(
+    ("limits", "complaint"),
+    [
+        ("{reverts-per-hour: 100001}", "expected a number from 0 to 100000, found 100001"),
+        ("{reverts-per-hour: -1}", "expected a whole number, found '-1'"),
+        ("{reverts-per-hour: '1'}", "expected a whole number, found '1'"),
+        ("{reverts-per-hour: [1]}", "expected a whole number, found a list"),
+        ("{share-of-moves: 101 %}", "expected a share, found '101 %' (such as '50 %')"),
+        ("{share-of-moves: [1]}", "expected a share, found a list (such as '50 %')"),
+        (
+            "{cool-down: {}}",
+            "expected a duration, found keys with values (such as '15 minutes', '2 hours' or '5 days')",
+        ),
+        ("[]", "expected the limits as keys with values, found a list"),
+        ("{}", None),
+        ("{reverts-per-hour: 0, share-of-moves: 0%, cool-down: 1 minute}", None),
+        ("{reverts-per-hour: 100000, share-of-moves: 100 %, cool-down: 99999 weeks}", None),
+    ],
+)
+def test_a_limit_is_a_number_a_share_or_a_duration_within_bounds(limits: str, complaint: str | None) -> None:
+    text = SMALL + f"limits: {limits}\n"
+    if complaint is None:
+        load(text, "p.yaml")
+    else:
+        assert [one.partition(": ")[2] for one in complaints(text)] == [complaint]
+
+
+def test_what_refers_to_a_section_that_is_missing_is_told_like_everything_else() -> None:
+    """No status, party or rule is known then: a word for one is a mistake at its place."""
+    told = complaints("policy: 1\ninitial: new\nexemptions: [{rules: some, people: 1}]\n")
+    assert "p.yaml:2:10: unknown status 'new'" in told
+    assert "p.yaml:3:22: unknown rule 'some'" in told
+    told = complaints("policy: 1\nrules: {some: {into: new, only-by: staff}}\n")
+    assert "p.yaml:2:22: unknown status 'new'" in told
+    assert "p.yaml:2:36: unknown party 'staff'" in told
+
+
 def test_rules_that_wait_for_each_other_are_found() -> None:
     circle = "  {0}-after-{1}: {{into: {0}, after: {1}, mode: observe, sentence: {{fr: a, en: b}}, source: a test}}\n"
     told = complaints(SMALL + circle.format("doing", "done") + circle.format("done", "doing"))
