@@ -24,7 +24,7 @@ from bridge.domain.policy.rules import (
     Reminder,
     SamePerson,
 )
-from bridge.domain.policy.yamltext import MAX_BYTES
+from bridge.domain.policy.yamltext import MAX_BYTES, did_you_mean
 from bridge.errors import EXIT_USAGE, PolicyError
 
 SMALL = """\
@@ -230,6 +230,8 @@ def test_every_word_of_a_policy_reaches_the_value_that_it_is_for() -> None:
         ('a: "\\#x"\n', "p.yaml:1:6: a \\ before # means nothing in double quotes (use single quotes)"),
         ("policy: @1\n", "p.yaml:1:9: no text begins with '@' (put it in quotes)"),
         ("policy: \x07\n", "p.yaml:1:9: the character U+0007 is not allowed in YAML"),
+        ("\ufeffpolicy: \x07\n", "p.yaml:1:9: the character U+0007 is not allowed in YAML"),
+        ("\n\x07", "p.yaml:2:1: the character U+0007 is not allowed in YAML"),
         ("é: ok\npolicy: é\x00", "p.yaml:2:10: the character U+0000 is not allowed in YAML"),
         (b"name: CEGAPE\nguide: \xe9t\xe9\n", "p.yaml:2:8: the file is not in UTF-8 (save it as UTF-8)"),
         ("policy: 1\n".encode("utf-16"), "p.yaml:1:1: the file is in UTF-16 (save it as UTF-8)"),
@@ -247,6 +249,24 @@ def test_a_space_that_is_none_is_found_where_it_stands() -> None:
         "p.yaml:3:1: the character U+00A0, which looks like a space (type a space)",
         "p.yaml:4:5: the character U+202F, which looks like a space (type a space)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "says"),
+    [
+        ("dooing", ("new", "doing"), "did you mean 'doing'?"),
+        ("DOING", ("new", "Doing"), "did you mean 'Doing'?"),
+        ("zzz", ("new",), "known: new"),
+        ("zzz", ("new", "doing"), "known: new, doing"),
+        ("zzz", tuple("abcdefghijkl"), "known: a, b, c, d, e, f, g, h, i, j, k, l"),
+        ("zzz", tuple("abcdefghijklm"), None),
+        ("zzz", (), None),
+    ],
+)
+def test_for_an_unknown_name_the_nearest_is_offered_or_all_where_they_are_few(
+    name: str, known: tuple[str, ...], says: str | None
+) -> None:
+    assert did_you_mean(name, known) == says
 
 
 def test_a_byte_order_mark_is_no_mistake() -> None:

@@ -79,30 +79,31 @@ def _boxes(policy: Policy) -> Iterator[Boxes]:
 
 
 def _beyond(rule: Rule) -> Iterator[Beyond]:
-    if rule.mode is Mode.OFF and not rule.mode_for:
-        return
-    why = {
-        "creation": "the workflow is not asked when a ticket is created" if rule.creation else "",
-        "fields": "the workflow does not look at custom fields" if rule.fields else "",
-        "projects": "a workflow holds in every project" if rule.projects else "",
-        "time": "a workflow does not change by itself on a day, or in some projects" if rule.mode_for else "",
-    }
+    if rule.mode is not Mode.OFF or rule.mode_for:
+        yield from (Beyond(rule.id, reason) for reason in _reasons(rule))
+
+
+def _reasons(rule: Rule) -> Iterator[str]:
+    if rule.creation:
+        yield "the workflow is not asked when a ticket is created"
+    if rule.fields:
+        yield "the workflow does not look at custom fields"
+    if rule.projects:
+        yield "a workflow holds in every project"
+    if rule.mode_for:
+        yield "a workflow does not change by itself on a day, or in some projects"
     match rule.demand:
         case After():
-            why["demand"] = "the workflow knows the status before, and not where the ticket has been"
+            yield "the workflow knows the status before, and not where the ticket has been"
         case NeedsComment():
-            why["demand"] = "the workflow cannot ask for a comment"
+            yield "the workflow cannot ask for a comment"
         case Filled():
-            why["demand"] = "a field is required by type, and not by status"
+            yield "a field is required by type, and not by status"
         case OtherPerson():
-            why["demand"] = "the workflow can allow more to an author or assignee, and not less"
+            yield "the workflow can allow more to an author or assignee, and not less"
         case SamePerson(one_of) if one_of <= set(PERSONS):
-            why["demand"] = (
-                "in part: untick the box for the role, and tick it under 'User is author' or 'User is assignee'"
-            )
+            yield "in part: untick the box for the role, and tick it under 'User is author' or 'User is assignee'"
         case SamePerson():
-            why["demand"] = "the workflow does not know who set a status"
+            yield "the workflow does not know who set a status"
         case OnlyBy() | OnlyInto():
             pass
-    for reason in filter(None, why.values()):
-        yield Beyond(rule.id, reason)
