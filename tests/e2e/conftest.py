@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from bridge.web.app import create_app
 from bridge.web.serving import serving
@@ -20,6 +20,9 @@ from tests.web.world import NAME, PASSWORD, Desk, desk, fill
 CHROMIUM = shutil.which("chromium") or ""
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 """Without a sandbox because continuous integration runs as root; and it shall call nobody."""
+PATIENCE = 60_000
+"""Milliseconds that anything may take to appear: ten times what a busy machine needs, half of a test's limit."""
+expect.set_options(timeout=PATIENCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,6 +67,14 @@ class Visitor:
         self.page.goto(self.url + path)
         return self.page
 
+    def wait_for_paint(self) -> None:
+        """Until the page has been seen: Chromium drops the keys that are pressed before."""
+        self.page.evaluate(
+            """() => new Promise(seen => new PerformanceObserver(list => {
+                if (list.getEntriesByName('first-contentful-paint').length) seen();
+            }).observe({type: 'paint', buffered: true}))"""
+        )
+
     def log_in(self, password: str = PASSWORD) -> Page:
         self.go("/login")
         self.page.fill("#name", NAME)
@@ -105,7 +116,7 @@ def window(browser: Browser, served: tuple[str, Desk]) -> Iterator[Open]:
 
         def opened(**options: Any) -> Visitor:
             context = stack.enter_context(browser.new_context(**{"locale": "en-GB"} | options))
-            context.set_default_timeout(10_000)
+            context.set_default_timeout(PATIENCE)
             visitor = Visitor(context, context.new_page(), url, made)
             visitor.watch()
             visitors.append(visitor)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Literal
 
 import openpyxl
 import pytest
@@ -17,14 +18,26 @@ from tests.web.world import PASSWORD, READABLE
 
 AXE = (Path(__file__).parent / "axe/axe.min.js").read_text(encoding="utf-8")
 PAGES = ("/", "/violations", "/tickets", "/tickets/3", "/people", "/people/61", "/policy", "/reports", "/integrity")
+STATES = (
+    "/violations?first=2026-11-17&last=2026-11-17",
+    "/violations?period=last-year",
+    "/tickets?q=nothing+like+this",
+    "/integrity?check=newest",
+)
+"""Pages as they also look: with other days, with nothing to show, with an answer."""
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PHONE = {"viewport": {"width": 390, "height": 800}, "has_touch": True}
 
 
 def barriers(page: Page) -> list[str]:
-    """What axe finds that keeps people out."""
+    """What axe finds in the light and in the dark that keeps people out."""
     page.evaluate(AXE)
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
-    return [f"{page.url}: {each['id']}: {each['nodes'][0]['html'][:150]}" for each in found["violations"]]
+    found = []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        seen = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        found += [f"{page.url} ({scheme}): {each['id']}: {each['nodes'][0]['html'][:150]}" for each in seen]
+    return found
 
 
 # --- Coming in ------------------------------------------------------------------------------------------------------
@@ -122,20 +135,21 @@ def test_each_report_is_read_downloaded_and_opened(window: Open, tmp_path: Path,
 # --- For everybody --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("language", "scheme", "size"), [("fr-FR", "light", {}), ("en-GB", "dark", PHONE)])
-def test_no_page_keeps_anybody_out(window: Open, language: str, scheme: str, size: dict[str, object]) -> None:
-    visitor = window(locale=language, color_scheme=scheme, **size)
+@pytest.mark.parametrize("addresses", [(*PAGES, *STATES, "/tickets/999"), READABLE], ids=["pages", "reports"])
+@pytest.mark.parametrize(("language", "size"), [("fr-FR", {}), ("en-GB", PHONE)], ids=["fr-desk", "en-phone"])
+def test_no_page_keeps_anybody_out_by_day_and_by_night(
+    window: Open, language: str, size: dict[str, object], addresses: tuple[str, ...]
+) -> None:
+    visitor = window(locale=language, **size)
     page = visitor.go("/login")
     found = barriers(page)
     visitor.log_in()
-    for address in (*PAGES, *READABLE):
+    for address in addresses:
         visitor.go(address)
         found += barriers(page)
         if size:
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= 390, f"{address} is {wide} pixels wide"
-    visitor.go("/tickets/999")
-    found += barriers(page)
     visitor.complaints.clear()  # the browser reports the 404 itself
     assert found == []
 
@@ -143,8 +157,7 @@ def test_no_page_keeps_anybody_out(window: Open, language: str, scheme: str, siz
 def test_the_keyboard_is_enough(window: Open) -> None:
     visitor = window(java_script_enabled=True)
     page = visitor.log_in()
-    # A key pressed before the page is drawn is lost.
-    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    visitor.wait_for_paint()
     page.keyboard.press("Tab")
     focused = page.locator(":focus")
     expect(focused).to_have_text("To the content")
@@ -153,7 +166,9 @@ def test_the_keyboard_is_enough(window: Open) -> None:
     page.keyboard.press("Tab")
     expect(focused).to_have_text("Pause")
     page.keyboard.press("Enter")
+    expect(page.get_by_label("Why")).to_be_visible()
     page.keyboard.press("Tab")
+    expect(page.get_by_label("Why")).to_be_focused()
     page.keyboard.type("by keyboard")
     page.keyboard.press("Enter")
     expect(page.locator(".state")).to_contain_text("by keyboard")
@@ -183,6 +198,50 @@ def test_what_people_wrote_is_shown_as_text_and_stays_in_its_place(window: Open,
     for address in ("/", "/violations", "/tickets", "/tickets/3", "/people", "/people/61"):
         visitor.go(address)
         assert text[:60] in page.locator("main").inner_text(), address
+
+
+def test_what_people_wrote_acts_in_no_file_that_is_taken_away(window: Open, tmp_path: Path) -> None:
+    visitor, alone = window(), window()
+    _write_everywhere(visitor, f"=1+1{SCRIPT}")
+    visitor.log_in()
+    for name in REPORTS:
+        files = {}
+        for form in ("html", "csv", "xlsx", "json"):
+            answer = visitor.context.request.get(f"{visitor.url}/reports/{name}.{form}?period=2026-11&person=61")
+            assert answer.ok
+            files[form] = tmp_path / f"{name}.{form}"
+            files[form].write_bytes(answer.body())
+        alone.url = files["html"].as_uri()
+        alone.go("")
+        assert alone.page.title() != "owned"
+        assert alone.page.locator("script, img").count() == 0
+        with files["csv"].open(encoding="utf-8-sig", newline="") as file:
+            assert not [cell for row in csv.reader(file) for cell in row if cell.startswith(("=", "+", "@"))]
+        for sheet in openpyxl.load_workbook(files["xlsx"]):
+            assert not [cell for row in sheet.iter_rows() for cell in row if cell.data_type == "f"]
+        json.loads(files["json"].read_bytes())
+
+
+def test_what_somebody_types_into_the_dashboard_is_shown_as_text(window: Open) -> None:
+    visitor = window()
+    page = visitor.go("/login")
+    page.fill("#name", SCRIPT)
+    page.fill("#password", "wrong")
+    page.click("main button")
+    expect(page.locator("#name")).to_have_value(SCRIPT)
+    visitor.complaints.clear()  # the browser reports the 401 itself
+    visitor.log_in()
+    visitor.go("/tickets")
+    page.get_by_label("Number, or words").fill(SCRIPT)
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_label("Number, or words")).to_have_value(SCRIPT)
+    visitor.go("/")
+    page.locator("summary", has_text="Pause").click()
+    page.get_by_label("Why").fill(SCRIPT)
+    page.get_by_role("button", name="Pause now").click()
+    expect(page.locator(".state")).to_contain_text(SCRIPT)
+    assert page.title() != "owned"
+    assert page.locator("script, main img").count() == 0
 
 
 def _write_everywhere(visitor: Visitor, text: str) -> None:

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, ViewportSize
 
 from bridge.reports import catalog, render_html
 from bridge.reports.values import Report
+from tests.e2e.conftest import PATIENCE
 from tests.reports.test_rendering import HOSTILE, NOVEMBER, SPOKEN, WORLD, poisoned
 from tests.reports.world import empty, reported
 
@@ -38,7 +39,7 @@ def complaints() -> list[str]:
 def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
     """A window that fails the test when anything is asked for, said, or thrown."""
     context = browser.new_context(viewport=DESK)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     window = context.new_page()
     window.on("pageerror", lambda error: complaints.append(str(error)))
     window.on("console", lambda said: complaints.append(said.text))
