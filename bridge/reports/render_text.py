@@ -47,7 +47,7 @@ def render(report: Report, language: Language, *, width: int = 100, colour: bool
             longest = max((len(row[place]) for row in cells), default=0)
             least = min(longest, NARROW) if column.kind is Kind.TEXT else longest  # words wrap, numbers must not
             justify: Literal["left", "right"] = "right" if column.kind in NUMERIC else "left"
-            grid.add_column(Text(column.title), justify=justify, min_width=least)
+            grid.add_column(Text(column.title), justify=justify, min_width=least, overflow="fold")
         for row in cells:
             grid.add_row(*map(Text, row))
         console.print(grid)
