@@ -348,7 +348,7 @@ IN_VAIN = "into: done, by: staff, comment: {by: staff, within: 1 day}"
         (IN_VAIN, "enforce,", "this can never be enforced: it only concerns staff, whose violations are reported"),
         (f"{IN_VAIN}, mode-for: [{{projects: a, mode: enforce}}]", "[{projects", "this can never be enforced: it only"),
         ("into: done, comment: {by: staff, within: 1 hr}", "1 hr", "expected a duration, found '1 hr' (such as '15 "),
-        ("into: done, by: 'staff, client', only-by: nobody", "'staff", "unknown party 'staff, client' (write a list: [staff,"),
+        ("into: done, by: 'staff, client', only-by: nobody", "'staff", "unknown party 'staff, client' (write a list:"),
         ("into: done, other-person-than: autor", "autor", "unknown author or assignee or status 'autor' (did you mean"),
     ],
 )  # fmt: skip
