@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from bridge.domain.policy import load
+from bridge.engine import act
 from bridge.simulator import Ticket
-from tests.engine.desk import Desk, policy
+from tests.engine.desk import ROOT, Desk, policy
 
 RULE = "into: EN COURS\n    only-by: cegape\n    mode: enforce"
 BY_PROJECT = "into: EN COURS\n    only-by: cegape\n    mode: observe\n    mode-for:\n      - {}"
@@ -38,19 +41,19 @@ def explained(
 
 def test_a_rule_that_is_always_enforced_says_nothing_of_it(tmp_path: Path) -> None:
     text = explained(tmp_path)
-    assert "s'applique" not in text
+    assert "s’applique" not in text
     assert "dérogation" not in text
 
 
 @pytest.mark.parametrize(
     ("exception", "language", "says"),
     [
-        ("projects: client-alpha, mode: enforce", "fr", "Cette règle s'applique dans ce projet.\n"),
-        ("since: 2026-11-01, mode: enforce", "fr", "Cette règle s'applique à partir du 01/11/2026.\n"),
+        ("projects: client-alpha, mode: enforce", "fr", "Cette règle s’applique dans ce projet.\n"),
+        ("since: 2026-11-01, mode: enforce", "fr", "Cette règle s’applique à partir du 01/11/2026.\n"),
         (
             "projects: client-alpha, since: 2026-11-01, until: 2026-12-31, mode: enforce",
             "fr",
-            "Cette règle s'applique dans ce projet à partir du 01/11/2026 jusqu'au 31/12/2026.\n",
+            "Cette règle s’applique dans ce projet à partir du 01/11/2026 jusqu’au 31/12/2026.\n",
         ),
         (
             "projects: client-alpha, since: 2026-11-01, mode: enforce",
@@ -67,6 +70,26 @@ def test_a_rule_that_is_enforced_here_or_for_a_time_says_so(
 
 def test_an_exemption_that_covers_another_rule_is_said_to(tmp_path: Path) -> None:
     text = explained(tmp_path, "", EXEMPT, ("sup", "EN COURS DE TEST"), ("ca", "RESOLU"))
-    assert "Une autre règle n'est pas opposée à ce changement : une dérogation la couvre.\n" in text.replace(
+    assert "Une autre règle n’est pas opposée à ce changement : une dérogation la couvre.\n" in text.replace(
         "\u00a0", " "
     )
+
+
+TEMPLATES = sorted((Path(act.__file__).parent / "templates").glob("*.fr.md"))
+POLICIES = [ROOT / "config/cegape.yaml", ROOT / "config/examples/release.yaml"]
+
+
+def french(path: Path) -> list[str]:
+    """Every line of French that people read in tickets."""
+    if path in TEMPLATES:
+        return path.read_text(encoding="utf-8").splitlines()
+    policy = load(path.read_bytes(), path.name)
+    return [one.sentence["fr"] for one in (*policy.rules, *policy.reminders)]
+
+
+@pytest.mark.parametrize("path", [*TEMPLATES, *POLICIES], ids=lambda path: path.name)
+def test_french_in_tickets_has_its_own_apostrophes_and_spaces(path: Path) -> None:
+    for line in french(path):
+        said = re.sub(r"{%.*?%}|`.*?`", "", line)
+        assert not re.search(r"\w'\w", said), said
+        assert not re.search(r"[^\u00a0\u202f][;:!?»](?!\w)|«(?!\u00a0|\u202f)", said), said

@@ -912,7 +912,7 @@ class World:
         rules = {f"{breach.target} est posé"} if breach.origin is not None else set()
         if self.instance.tickets[id_].journals[0].id == breach.activity:
             rules.add("Une demande créée par un client")  # and a move that its author made so soon looks like it
-        why = any(f"**Pourquoi ?** {rule} " in text for rule in rules)
+        why = any(f"**Pourquoi\u00a0?** {rule} " in text for rule in rules)
         says = why and f"**{revert.target}**" in text and f"**{revert.origin}**" in text
         if not says or (plain and blamed != (breach.person,)):
             raise Broken(Promise.MISLEADING, f"ticket {id_}, {revert}, {blamed} for {breach}: {text}")
