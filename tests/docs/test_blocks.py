@@ -49,22 +49,24 @@ HERE = {"/etc/bridge/": "etc/", "/var/lib/bridge/": "bridge-state/"}
 
 SHIM = f"""#!{sys.executable}
 # The program in this test's Python. What serves is stopped when it has begun; findings (1) are no failure.
-import signal, subprocess, sys
-arguments = sys.argv[1:]
-command = [sys.executable, "-m", "bridge", *arguments]
+import sys
 signs = {{"run": (2, '"event":"cycle"'), "simulate": (1, ""), "web": (2, "")}}
-if arguments and arguments[0] in signs:
-    descriptor, sign = signs[arguments[0]]
+if len(sys.argv) > 1 and sys.argv[1] in signs:
+    import signal, subprocess
+    descriptor, sign = signs[sys.argv[1]]
     pipes = {{"stdout": subprocess.PIPE}} if descriptor == 1 else {{"stderr": subprocess.PIPE}}
-    with subprocess.Popen(command, text=True, **pipes) as process:
+    with subprocess.Popen([sys.executable, "-m", "bridge", *sys.argv[1:]], text=True, **pipes) as process:
         for line in process.stdout or process.stderr:
             if sign in line.replace(": ", ":"):
                 process.send_signal(signal.SIGTERM)
                 break
         (process.stdout or process.stderr).read()
     sys.exit(max(process.returncode, 0))
-code = subprocess.run(command).returncode
-sys.exit(0 if code == 1 else code)
+from bridge.cli.app import main
+try:
+    main()
+except SystemExit as ended:
+    sys.exit(0 if ended.code == 1 else ended.code)
 """
 
 
@@ -99,7 +101,8 @@ def folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     place = tmp_path / "checkout"
     shutil.copytree(ROOT / "config", place / "config")
     (place / "etc").mkdir()
-    shutil.copy(ROOT / "config/cegape.yaml", place / "etc/policy.yaml")
+    for name in ("yaml", "tests.yaml"):  # as init writes them
+        shutil.copy(ROOT / f"config/cegape.{name}", place / f"etc/policy.{name}")
     programs = tmp_path / "bin"
     programs.mkdir()
     token = world.instance.token("bridge")
