@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from dotenv.parser import Binding, parse_stream
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -603,7 +604,17 @@ def _sources(env_file: Path) -> Iterator[tuple[str, EnvSettingsSource]]:
 
 def _env_file(path: Path) -> DotEnvSettingsSource:
     with _legible(path):
+        if path.is_file():
+            with path.open(encoding="utf-8") as file:
+                wrong = [line.original.line for line in parse_stream(file) if line.error or _sets_nothing(line)]
+            if wrong:  # which would be passed over, with what the operator meant
+                told = "must be like NAME=value, with quotes only around the whole value"
+                raise ConfigError("\n".join(f"{path}:{number}: {told}" for number in wrong))
         return DotEnvSettingsSource(_Named, env_file=path)
+
+
+def _sets_nothing(line: Binding) -> bool:
+    return line.key is not None and line.key.startswith(PREFIX) and line.value is None
 
 
 @contextmanager

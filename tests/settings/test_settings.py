@@ -185,6 +185,22 @@ def test_a_token_over_plain_http_is_pointed_out(place: Path, monkeypatch: pytest
     assert load().warnings == ()
 
 
+@pytest.mark.parametrize(
+    "line", ["BRIDGE_MODE enforce", "BRIDGE_MODE", "BRIDGE_MODE='enforce", "BRIDGE_MODE='a'b", "=x"]
+)
+def test_a_line_of_the_env_file_that_sets_nothing_is_named_and_not_shown(place: Path, line: str) -> None:
+    (place / ".env").write_text(f"# ours\n\nexport OTHER=1\n{line}\nBRIDGE_CONTROL_TICKET=7\n")
+    told = complaint()
+    assert told.startswith(".env:4: ")
+    assert "NAME=value" in told
+    assert line not in told
+
+
+def test_an_env_file_that_is_no_text_is_named(place: Path) -> None:
+    (place / ".env").write_bytes("BRIDGE_POLICY=caf\xe9.yaml\n".encode("latin-1"))
+    assert complaint() == ".env cannot be read: it is not UTF-8 text"
+
+
 def test_a_named_env_file_that_is_not_there_is_an_error(place: Path) -> None:
     with pytest.raises(ConfigError, match=r"there is no env file other\.env"):
         load(Path("other.env"))
