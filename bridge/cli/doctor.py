@@ -117,6 +117,7 @@ def _secrets(loaded: Loaded) -> Iterator[Check]:
 
 def _state(settings: Settings) -> Iterator[Check]:
     from bridge import wiring
+    from bridge.cli.service import alive
     from bridge.daemon import read_heartbeat
 
     folder = settings.state_dir
@@ -135,7 +136,7 @@ def _state(settings: Settings) -> Iterator[Check]:
     mebibytes = free.f_bavail * free.f_frsize // 2**20
     yield Check("state_dir", State.OK, f"{folder}, {mebibytes} MiB free")
     beat = read_heartbeat(wiring.heartbeat_file(settings))
-    runs = beat is not None and beat.stopped_at is None
+    runs = beat is not None and beat.stopped_at is None and alive(beat.pid)
     if runs:
         yield Check("ledger", State.OK, "in use by the bridge that runs here (bridge status)")
     else:

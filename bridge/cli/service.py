@@ -210,7 +210,7 @@ def _state(beat: Heartbeat | None, now: datetime) -> tuple[str, bool]:
         return "never ran here", False
     if beat.stopped_at is not None:
         return "stopped", False
-    if not _alive(beat.pid):
+    if not alive(beat.pid):
         return "died without stopping", False
     last = beat.last_success or beat.started_at
     if (now - last).total_seconds() > LATE * beat.interval + LATE:
@@ -220,7 +220,8 @@ def _state(beat: Heartbeat | None, now: datetime) -> tuple[str, bool]:
     return "running", True
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether there is such a process on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

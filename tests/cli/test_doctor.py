@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
+import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from bridge.daemon import Heartbeat, write_heartbeat
 from tests.cli.conftest import ROOT, Bridge, World
 
 
@@ -98,6 +101,15 @@ def test_a_ledger_elsewhere_is_looked_at_and_not_made(
     assert Path("other.db").read_bytes() == older != before
     Path("other.db").write_text("somebody's text" * 1000)
     assert findings(bridge)["ledger"][0] == "failed"
+
+
+def test_a_ledger_that_a_bridge_has_in_use_and_one_whose_bridge_was_killed(bridge: Bridge, world: World) -> None:
+    assert bridge("once").code == 0
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for pid, found in ((os.getpid(), "in use by the bridge that runs here"), (gone.pid, "holds everything up to")):
+        write_heartbeat(Path("bridge-state/heartbeat.json"), Heartbeat(pid, 60, datetime.now(UTC)))
+        assert findings(bridge)["ledger"][1].startswith(found)
 
 
 def test_a_ledger_where_none_can_be_made(bridge: Bridge, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
