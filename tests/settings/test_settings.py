@@ -95,6 +95,12 @@ def test_any_setting_can_come_from_a_named_file(place: Path, monkeypatch: pytest
     assert load().settings.store_url == "postgresql://bridge:hush@db/bridge"
 
 
+def test_a_postgresql_without_its_extra_says_what_to_install(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setenv("BRIDGE_STORE", "postgresql://bridge@db/bridge")
+    assert "pip install 'openproject-bridge[postgres]'" in complaint()
+
+
 def test_a_setting_and_its_file_contradict_each_other(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "token").write_text("abc")
     monkeypatch.setenv("BRIDGE_OPENPROJECT__API_KEY_FILE", "token")
