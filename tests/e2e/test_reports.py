@@ -19,6 +19,8 @@ from tests.reports.world import empty, reported
 AXE = (Path(__file__).parent / "axe/axe.min.js").read_text(encoding="utf-8")
 DESK: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 800}
+PAPER = {703: "section:not(.wide) table, .figures", 1032: ".wide table"}
+"""Pixels between the margins of an A4 sheet, upright and across; and what is printed on it."""
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -94,6 +96,16 @@ def test_a_number_opens_by_keyboard_and_leads_to_its_row(made: dict[str, Report]
     row = page.locator(target)
     assert row.is_visible()
     assert link.inner_text() in row.inner_text()
+
+
+@pytest.mark.parametrize("name", catalog.REPORTS)
+def test_paper_cuts_no_table_off(name: str, made: dict[str, Report], page: Page, tmp_path: Path) -> None:
+    show(page, made[name], tmp_path)
+    page.emulate_media(media="print")
+    for width, tables in PAPER.items():
+        page.set_viewport_size({"width": width, "height": 900})
+        wider = f"tables => tables.filter(t => t.offsetWidth > {width}).map(t => t.innerText.slice(0, 200))"
+        assert page.locator(tables).evaluate_all(wider) == []
 
 
 def test_paper_has_no_menus_and_keeps_every_row(made: dict[str, Report], page: Page, tmp_path: Path) -> None:
