@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, abort, g, redirect, render_templat
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from bridge.domain.model import UserId, WorkPackageId
+from bridge.domain.model import ProjectId, UserId, WorkPackageId
 from bridge.domain.policy.survey import Answer, survey
 from bridge.domain.policy.terms import exemption_bounds, mode_terms
 from bridge.errors import BridgeError
@@ -18,6 +18,7 @@ from bridge.reports import render_html
 from bridge.reports.catalog import REPORTS, Definition
 from bridge.reports.cells import shown
 from bridge.reports.definitions.violations import JUDGED, headline
+from bridge.reports.desk import Desk
 from bridge.reports.titles import titles
 from bridge.store.schema import EntryKind
 from bridge.web import login, probes
@@ -287,19 +288,24 @@ def _policy(pages: Blueprint, reader: Reader) -> None:
 def _reports(pages: Blueprint, reader: Reader) -> None:
     """Reports to read and to take away."""
 
-    def _whom(definition: Definition) -> UserId | None:
-        person = reader.asked_person()
-        if definition.about_somebody and person is None:
+    def _about(definition: Definition) -> tuple[UserId | None, frozenset[ProjectId] | None]:
+        person, projects = reader.asked_person(), reader.asked_projects()
+        if definition.about_somebody and person is None and projects is None:
             abort(400, "whose")
-        return person
+        return person, projects
+
+    def _projects(made: Desk) -> list[tuple[str, int]]:
+        return sorted((clean(made.project_name(project), 60), project) for project in made.source.projects)
 
     @pages.get("/reports")
     def reports() -> str:
         named = titles(reader.voice().reports)
         with reader.desk(reader.asked_period()) as made:
+            somebody = reader.asked_projects() is not None
             return render_template(
                 "reports.html",
-                titles={name: named[name] for name, each in REPORTS.items() if not each.about_somebody},
+                titles={name: named[name] for name, each in REPORTS.items() if somebody or not each.about_somebody},
+                projects=_projects(made),
                 period=made.period,
                 periods=PERIODS,
                 desk=made,
@@ -311,10 +317,11 @@ def _reports(pages: Blueprint, reader: Reader) -> None:
         definition = REPORTS.get(name)
         if definition is None:
             abort(404, "report")
-        with reader.desk(reader.asked_period(), _whom(definition)) as made:
+        with reader.desk(reader.asked_period(), *_about(definition)) as made:
             content = definition.make(made)
             return render_template(
                 "report.html",
+                projects=_projects(made),
                 name=name,
                 title=content.title,
                 body=partial(render_html.body, content, made.language),
@@ -329,7 +336,7 @@ def _reports(pages: Blueprint, reader: Reader) -> None:
         definition = REPORTS.get(name)
         if definition is None or form not in OFFERED:
             abort(404, "report")
-        with reader.desk(reader.asked_period(), _whom(definition)) as made:
+        with reader.desk(reader.asked_period(), *_about(definition)) as made:
             content = definition.make(made)
             written = forms.render(content, made.language, form)
         file = forms.file_name(content, form, made.period)

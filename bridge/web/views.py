@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flask import abort, request
 
-from bridge.domain.model import Kind, UserId
+from bridge.domain.model import Kind, ProjectId, UserId
 from bridge.domain.policy.survey import Answer
 from bridge.errors import ConfigError
 from bridge.reports import period as periods
@@ -52,15 +52,18 @@ class Reader:
 
     def asked_person(self) -> UserId | None:
         """The person of the address. 400 for one that is none."""
-        given = request.args.get("person", "")
-        if not given:
-            return None
-        if not (given.isascii() and given.isdecimal() and len(given) < 10):
-            abort(400, "person")
-        return UserId(int(given))
+        number = _number("person")
+        return None if number is None else UserId(number)
+
+    def asked_projects(self) -> frozenset[ProjectId] | None:
+        """The project of the address; None for all. 400 for one that is none."""
+        number = _number("project")
+        return None if number is None else frozenset({ProjectId(number)})
 
     @contextmanager
-    def desk(self, period: Period, person: UserId | None = None) -> Iterator[Desk]:
+    def desk(
+        self, period: Period, person: UserId | None = None, projects: frozenset[ProjectId] | None = None
+    ) -> Iterator[Desk]:
         """One snapshot, from which all numbers of a page are taken. ``person`` is for reports about somebody."""
         with self.site.queries.snapshot() as snapshot:
             yield Desk(
@@ -73,7 +76,17 @@ class Reader:
                 ticket_url=self.site.ticket_url,
                 is_note=self.site.is_note,
                 person=person,
+                projects=projects,
             )
+
+
+def _number(name: str) -> int | None:
+    given = request.args.get(name, "")
+    if not given:
+        return None
+    if not (given.isascii() and given.isdecimal() and len(given) < 10):
+        abort(400, name)
+    return int(given)
 
 
 # --- Rows as a reader sees them -------------------------------------------------------------------------------------
@@ -179,7 +192,9 @@ def meanings(language: Language) -> dict[Answer, str]:
 
 def period_args() -> dict[str, str]:
     """What of the address says which period, and whose: links keep it."""
-    return {name: request.args[name] for name in ("period", "first", "last", "person") if request.args.get(name)}
+    return {
+        name: request.args[name] for name in ("period", "first", "last", "person", "project") if request.args.get(name)
+    }
 
 
 # --- Pages of a list ------------------------------------------------------------------------------------------------

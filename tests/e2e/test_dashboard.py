@@ -23,6 +23,7 @@ STATES = (
     "/violations?period=last-year",
     "/tickets?q=nothing+like+this",
     "/integrity?check=newest",
+    "/reports?project=13",
 )
 """Pages as they also look: with other days, with nothing to show, with an answer."""
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

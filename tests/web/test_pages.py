@@ -209,6 +209,28 @@ def test_a_report_about_somebody_is_opened_from_their_page(visitor: Visitor) -> 
         assert visitor.get(f"/reports/{name}?person=x").status_code == 400
 
 
+def test_reports_are_made_of_one_project_too(visitor: Visitor) -> None:
+    def illegal(**which: str) -> int:
+        answer = visitor.get("/reports/violations.json", query_string={"period": "2026-11", **which})
+        [value] = [figure["value"]["count"] for figure in answer.get_json()["figures"] if figure["key"] == "illegal"]
+        assert isinstance(value, int)
+        return value
+
+    both = [illegal(project="11"), illegal(project="13")]
+    assert min(both) > 0
+    assert sum(both) == illegal()
+    page = visitor.get("/reports?project=13&period=2026-11").text
+    for name in REPORTS:
+        assert f'href="/reports/{name}?period=2026-11&amp;project=13"' in page
+    report = visitor.get("/reports/my-requests?period=2026-11&project=13").text
+    assert '<option value="13" selected>Client Beta</option>' in report
+    assert "Client Alpha" not in report.partition("</select>")[2].partition("</select>")[2]
+    for wrong in ("x", "-1", "1" * 20):
+        answer = visitor.get("/reports/flow", query_string={"project": wrong})
+        assert answer.status_code == 400
+        assert "There is no such project" in answer.text
+
+
 def test_the_policys_matrix_tells_each_move_in_words(visitor: Visitor) -> None:
     page = visitor.get("/policy").text
     parties, statuses = 2, 8
