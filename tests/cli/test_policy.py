@@ -417,6 +417,30 @@ def test_a_picture_says_where_and_when_it_holds(bridge: Bridge) -> None:
     assert bridge("policy", "matrix", *asked).out.endswith("personne ne peut faire passer une demande à Rolled back\n")
 
 
+def test_a_long_way_goes_on_below_and_a_long_name_over_several_lines(bridge: Bridge, mine: Path) -> None:
+    """A page as wide as four cards, whatever the policy; nothing of it beyond its edge."""
+    svg = "{http://www.w3.org/2000/svg}"
+    steps = [f"ÉTAPE {number} DE LA LONGUE HOMOLOGATION" for number in range(9)]
+    text = mine.read_text(encoding="utf-8").replace(
+        "initial:", "".join(f"  - {one}\n" for one in steps) + "initial:", 1
+    )
+    for number, (before, step) in enumerate(zip(["EN COURS DE TEST", *steps], steps, strict=False)):
+        sentence = "mode: enforce, sentence: {fr: f, en: e}, source: a test"
+        text += f"  step-{number}: {{into: {step}, only-by: [cegape, client], {sentence}}}\n"
+        text += f"  order-{number}: {{into: {step}, after: {before}, {sentence}}}\n"
+    mine.write_text(text, encoding="utf-8")
+    for command in (["graph"], ["matrix", "--format", "svg"]):
+        image = ElementTree.fromstring(bridge("policy", *command, str(mine)).out)
+        width, height = float(image.get("width", "")), float(image.get("height", ""))
+        assert command != ["graph"] or width < 1700
+        for one in image.findall(f"{svg}text"):
+            size, x, length = float(one.get("font-size", "")), float(one.get("x", "")), len("".join(one.itertext()))
+            left = x - {"end": 1, "middle": 0.5}.get(one.get("text-anchor", ""), 0) * length * size * 0.66
+            assert left >= 0
+            assert left + length * size * 0.55 <= width
+            assert float(one.get("y", "")) <= height
+
+
 def test_no_colour_of_a_graph_stands_without_a_letter(bridge: Bridge) -> None:
     """One arrow and one badge a move and party, one badge a party in the legend."""
     image = ElementTree.fromstring(bridge("policy", "graph", "-l", "en", str(CEGAPE)).out)

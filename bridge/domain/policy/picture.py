@@ -6,9 +6,10 @@ attributes alone, so that it looks the same in a browser, in a page and on paper
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
+from math import ceil
 from xml.sax.saxutils import escape, quoteattr
 
 from bridge.domain.model import PartyName, RuleId, StatusName
@@ -130,17 +131,12 @@ def matrix_svg(policy: Policy, table: Survey, language: str) -> str:
         top += 48
         for row, origin in enumerate((None, *policy.statuses)):
             y = top + row * cell_height
-            label = words["creation"] if origin is None else origin
-            page.text(
-                40 + head - 12,
-                y + cell_height / 2 + 4,
-                label,
-                11,
-                INK,
-                "end",
-                bold=origin is not None,
-                italic=origin is None,
-            )
+            label = _wrapped(words["creation"] if origin is None else origin, int((head - 12) / 7.9))
+            middle = y + cell_height / 2 + 4
+            for place, line in enumerate(label):
+                below = (place - (len(label) - 1) / 2) * 13
+                style = {"bold": origin is not None, "italic": origin is None}
+                page.text(40 + head - 12, middle + below, line, 11, INK, "end", **style)
             for column, target in enumerate(policy.statuses):
                 x = 40 + head + column * cell_width
                 _cell(page, x, y, cell_width, cell_height, by_party[party.name].get((origin, target)), numbers, words)
@@ -156,21 +152,17 @@ def graph_svg(policy: Policy, table: Survey, language: str) -> str:
     words = WORDS[language]
     cards = _cards(policy, table, language)
     columns = _columns(policy, table, cards)
-    page = _Page(columns[-1][0].x + _CARD_WIDTH + 84)
+    links = _links(policy, table, cards)
+    page = _Page()
     page.title(policy.name, words["graph"], survey_terms(policy, table, language))
-    tallest = max(sum(card.height + _ROW_GAP for card in column) for column in columns)
-    for column in columns:
-        y = page.y + (tallest - sum(card.height + _ROW_GAP for card in column)) / 2
-        for card in column:
-            card.y = y
-            y += card.height + _ROW_GAP
+    page.width, page.y = _place(columns, page.y, sum(len(link.numbers) for link in links if link.turns))
     start = cards[policy.initial]
     page.add(f'<circle cx="52" cy="{start.middle:.1f}" r="9" fill="{INK}"/>')
     page.arrow(f"M64 {start.middle:.1f} L{start.x - 3:.1f} {start.middle:.1f}", INK)
-    _draw_links(page, _links(policy, table, cards))
+    _draw_links(page, links, cards.values())
     for card in cards.values():
         _draw_card(page, card, words)
-    page.y += tallest + 30
+    page.y += 58
     for number, party in enumerate(policy.parties):
         page.badge(49, page.y - 5, number)
         treatment = words["is put back" if party.reverted else "is reported"]
@@ -205,6 +197,8 @@ def graph_mermaid(policy: Policy, table: Survey, language: str) -> str:
 
 _CARD_WIDTH, _COLUMN_GAP, _ROW_GAP, _LINE = 300, 96, 28, 19
 _NAME_SIZE, _NAME_LINE, _TEXT_SIZE = 17, 21, 13
+_MOST_COLUMNS, _BAND_GAP, _LANE = 4, 56, 11
+"""More columns go on below: a wall is not a ribbon, and at A3 letters stay 3 mm high."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +220,8 @@ class _Card:
     entering: tuple[int, ...]
     """The numbers of the parties that may enter."""
     lines: list[list[_Run]]
+    column: int = 0
+    band: int = 0
     x: float = 0
     y: float = 0
 
@@ -250,7 +246,13 @@ class _Link:
     numbers: tuple[int, ...]
     reopening: bool = False
 
+    @property
+    def turns(self) -> bool:
+        """Whether it leads to another band of columns."""
+        return self.origin.band != self.target.band
 
+
+_Point = tuple[float, float]
 _POSSIBLE = (Answer.ALLOWED, Answer.ASKED, Answer.LATER)
 
 
@@ -329,12 +331,28 @@ def _columns(policy: Policy, table: Survey, cards: Mapping[StatusName, _Card]) -
         if status != policy.initial:
             by_distance.setdefault(distance[status] or last, []).append(cards[status])
     columns = [by_distance[key] for key in sorted(by_distance)]
-    x: float = 100
-    for column in columns:
+    bands = ceil(len(columns) / _MOST_COLUMNS)
+    for number, column in enumerate(columns):
         for card in column:
-            card.x = x
-        x += _CARD_WIDTH + _COLUMN_GAP
+            card.column, card.band = number, number // ceil(len(columns) / bands)
     return columns
+
+
+def _place(columns: Sequence[Sequence[_Card]], top: float, turning: int) -> tuple[float, float]:
+    """Give each card its place, and return how wide the page is and where the cards end."""
+    right = bottom = 0.0
+    for band in range(columns[-1][0].band + 1):
+        here = [column for column in columns if column[0].band == band]
+        heights = [sum(card.height for card in column) + _ROW_GAP * (len(column) - 1) for column in here]
+        for place, (column, height) in enumerate(zip(here, heights, strict=True)):
+            y = top + (max(heights) - height) / 2
+            for card in column:
+                card.x, card.y = 100 + place * (_CARD_WIDTH + _COLUMN_GAP), y
+                y += card.height + _ROW_GAP
+        right = max(right, here[-1][0].x + _CARD_WIDTH + 84)
+        bottom = top + max(heights)
+        top = bottom + _BAND_GAP + turning * _LANE
+    return right, bottom
 
 
 def _links(policy: Policy, table: Survey, cards: Mapping[StatusName, _Card]) -> list[_Link]:
@@ -347,7 +365,7 @@ def _links(policy: Policy, table: Survey, cards: Mapping[StatusName, _Card]) -> 
     now = [
         pair
         for pair in moves
-        if pair.answer is not Answer.LATER and cards[pair.origin or policy.initial].x < cards[pair.target].x
+        if pair.answer is not Answer.LATER and cards[pair.origin or policy.initial].column < cards[pair.target].column
     ]
     reached_from_closed_alone = {pair.target for pair in now} - {
         pair.target for pair in now if pair.origin is not None and not policy.is_closed(pair.origin)
@@ -355,7 +373,7 @@ def _links(policy: Policy, table: Survey, cards: Mapping[StatusName, _Card]) -> 
     found: dict[tuple[StatusName, StatusName, bool], list[PartyName]] = {}
     for pair in moves:
         assert pair.origin is not None
-        step = round((cards[pair.target].x - cards[pair.origin].x) / (_CARD_WIDTH + _COLUMN_GAP))
+        step = cards[pair.target].column - cards[pair.origin].column
         leaves_closed = policy.is_closed(pair.origin)
         only_from_closed = pair.target in reached_from_closed_alone
         if step == 1 and pair.answer is not Answer.LATER and (not leaves_closed or only_from_closed):
@@ -368,7 +386,7 @@ def _links(policy: Policy, table: Survey, cards: Mapping[StatusName, _Card]) -> 
     ]
 
 
-def _draw_links(page: _Page, links: Sequence[_Link]) -> None:
+def _draw_links(page: _Page, links: Sequence[_Link], cards: Collection[_Card]) -> None:
     """Arrows that leave or reach one card are spread over its side, in the order of where they come from or go."""
     leaving: dict[StatusName, list[tuple[float, int, int]]] = {}
     reaching: dict[StatusName, list[tuple[float, int, int]]] = {}
@@ -382,22 +400,41 @@ def _draw_links(page: _Page, links: Sequence[_Link]) -> None:
         spread = min(19.0, (card.height - 20) / max(1, len(ports) - 1))
         return card.middle + (ports.index((index, number)) - (len(ports) - 1) / 2) * spread
 
+    turning: list[tuple[float, float, _Link, int]] = []
     for index, link in enumerate(links):
         for number in link.numbers:
             y1, y2 = port(link.origin, leaving, index, number), port(link.target, reaching, index, number)
-            x1, x2 = link.origin.x + _CARD_WIDTH, link.target.x - 3
-            bend = (x1 + x2) / 2
-            if link.target.x == link.origin.x:
-                x2, bend = link.target.x + _CARD_WIDTH + 3, x1 + 56
-            elif link.target.x < link.origin.x:
-                x1, x2 = link.origin.x, link.target.x + _CARD_WIDTH + 3
-                bend = (x1 + x2) / 2
-            path = f"M{x1:.1f} {y1:.1f} C{bend:.1f} {y1:.1f} {bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
-            page.arrow(path, _colour(number), dashed=link.reopening)
-            page.badge(*_on_curve(0.76, (x1, y1), (bend, y1), (bend, y2), (x2, y2)), number)
+            if link.turns:
+                turning.append((y1, y2, link, number))
+            else:
+                curve = _curve(link, y1, y2)
+                path = "M{:.1f} {:.1f} C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f}".format(*chain(*curve))
+                page.arrow(path, _colour(number), dashed=link.reopening)
+                page.badge(*_on_curve(0.76, *curve), number)
+    turning.sort(key=lambda one: one[:2])
+    spread = min(_LANE, 60 / max(1, len(turning)))
+    for place, (y1, y2, link, number) in enumerate(turning):
+        lane = spread * (len(turning) - 1 - place)  # the upper ones go around the lower ones
+        band = [card for card in cards if card.band == link.origin.band]
+        below = max(card.y + card.height for card in band) + 24 + lane
+        run = below if link.target.band > link.origin.band else min(card.y for card in band) - 24 - lane
+        x1, x2 = link.origin.x + _CARD_WIDTH, link.target.x - 3
+        right, left = x1 + 20 + lane, x2 - 24 - spread * place
+        corners = ((x1, y1), (right, y1), (right, run), (left, run), (left, y2), (x2, y2))
+        page.arrow(_rounded(corners), _colour(number), dashed=link.reopening)
+        page.badge((left + right) / 2 + 26 * place, run, number)
 
 
-_Point = tuple[float, float]
+def _curve(link: _Link, y1: float, y2: float) -> tuple[_Point, _Point, _Point, _Point]:
+    """Start, two points that bend it, and end of an arrow within a band."""
+    x1, x2 = link.origin.x + _CARD_WIDTH, link.target.x - 3
+    bend = (x1 + x2) / 2
+    if link.target.x == link.origin.x:
+        x2, bend = link.target.x + _CARD_WIDTH + 3, x1 + 56
+    elif link.target.x < link.origin.x:
+        x1, x2 = link.origin.x, link.target.x + _CARD_WIDTH + 3
+        bend = (x1 + x2) / 2
+    return (x1, y1), (bend, y1), (bend, y2), (x2, y2)
 
 
 def _on_curve(t: float, *points: _Point) -> _Point:
@@ -405,6 +442,22 @@ def _on_curve(t: float, *points: _Point) -> _Point:
     while len(points) > 1:
         points = tuple((x + t * (x2 - x), y + t * (y2 - y)) for (x, y), (x2, y2) in pairwise(points))
     return points[0]
+
+
+def _rounded(corners: Sequence[_Point], radius: float = 10) -> str:
+    """A path from corner to corner, upright or level, that goes around each in a curve."""
+    path = "M{:.1f} {:.1f}".format(*corners[0])
+    for before, here, after in zip(corners, corners[1:], corners[2:], strict=False):
+        path += " L{:.1f} {:.1f} Q{:.1f} {:.1f} {:.1f} {:.1f}".format(
+            *_towards(here, before, radius), *here, *_towards(here, after, radius)
+        )
+    return path + " L{:.1f} {:.1f}".format(*corners[-1])
+
+
+def _towards(here: _Point, there: _Point, distance: float) -> _Point:
+    """A point at most that far on the way, and at most half of it."""
+    length = abs(there[0] - here[0]) + abs(there[1] - here[1])
+    return _on_curve(min(0.5, distance / length) if length else 0, here, there)
 
 
 def _draw_card(page: _Page, card: _Card, words: Mapping[str, str]) -> None:
@@ -519,7 +572,7 @@ def _paragraph(page: _Page, x: float, text: str) -> None:
 
 @dataclass(slots=True)
 class _Page:
-    width: float
+    width: float = 0
     y: float = 0
     parts: list[str] = field(default_factory=list)
     heads: set[str] = field(default_factory=set)
