@@ -467,6 +467,16 @@ def test_mermaid_gets_every_status_and_every_closing(bridge: Bridge) -> None:
     assert told.count("--> [*]") == 2
 
 
+def test_what_means_something_to_mermaid_is_no_part_of_a_name_there(bridge: Bridge, mine: Path) -> None:
+    text = mine.read_text(encoding="utf-8")
+    strange = """'a "b": <<fork>>; %%{c}%% #1'"""
+    for key in ("  - ", "    into: "):
+        text = text.replace(f"{key}EN ATTENTE\n", f"{key}{strange}\n")
+    mine.write_text(text, encoding="utf-8")
+    told = bridge("policy", "graph", "--format", "mermaid", str(mine)).out
+    assert "    state \"a 'b'  ‹‹fork››, %{c}% 1\" as s5\n" in told
+
+
 def test_an_unknown_format_is_told(bridge: Bridge) -> None:
     ran = bridge("policy", "graph", "--format", "png", str(CEGAPE))
     assert (ran.code, ran.err) == (2, "bridge: --format 'png': choose svg or mermaid\n")

@@ -664,6 +664,9 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
+_TO_MERMAID = str.maketrans({'"': "'", ":": " ", ";": ",", "#": "", "<": "‹", ">": "›"})
+
+
 def _plain(text: str) -> str:
     """Without what means something to Mermaid."""
-    return text.replace('"', "'").replace(":", " ").replace(";", ",").replace("#", "")
+    return text.translate(_TO_MERMAID).replace("%%", "%")
