@@ -35,7 +35,7 @@ def href(desk: Desk, kind: str, name: str) -> dict[str, str]:
 
 
 def let_the_bridge_move_everything(desk: Desk) -> None:
-    """As docs/operations.md asks for: the service account's role has every transition of every type."""
+    """As docs/install.md asks for: the service account's role has every transition of every type."""
     instance = desk.instance
     every = frozenset((old, new) for old in instance.statuses for new in instance.statuses)
     for type_ in instance.types:

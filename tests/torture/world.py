@@ -88,6 +88,8 @@ class Terms:
     field_named_statut: bool
     skew: timedelta
     tells_date: bool
+    may_move_everything: bool
+    """Whether the bridge's role has every transition of every type, as docs/install.md asks for."""
     steps: int
 
     @classmethod
@@ -104,6 +106,7 @@ class Terms:
             field_named_statut=family == "names" or (family == "everything" and dice.random() < 0.5),
             skew=timedelta(seconds=dice.uniform(-90, 90)) if dice.random() < 0.6 else timedelta(0),
             tells_date=dice.random() < 0.8,
+            may_move_everything=dice.random() < 0.8,
             steps=steps,
         )
 
@@ -119,6 +122,8 @@ class Terms:
             yield "world: clocks apart"
         if not self.tells_date:
             yield "world: no Date header"
+        if not self.may_move_everything:
+            yield "world: transitions that the bridge lacks"
 
     @property
     def all_steps(self) -> frozenset[int]:
@@ -129,7 +134,8 @@ class Terms:
         return (
             f"seed {self.seed}: {self.family}, OpenProject {self.version}, read by {self.reader}, aggregation "
             f"{self.aggregation} min, {'a' if self.field_named_statut else 'no'} field named Statut, skew "
-            f"{self.skew.total_seconds():.0f} s, {'a' if self.tells_date else 'no'} Date header"
+            f"{self.skew.total_seconds():.0f} s, {'a' if self.tells_date else 'no'} Date header, "
+            f"{'every transition' if self.may_move_everything else 'transitions missing'}"
         )
 
 
@@ -279,6 +285,10 @@ class World:
             description["customFields"] = {k: v for k, v in description["customFields"].items() if k != "Statut"}
         self.instance: Instance = seed(description, self.clock)
         self.instance.set_aggregation(terms.aggregation)
+        if terms.may_move_everything:
+            every = frozenset((old, new) for old in self.instance.statuses for new in self.instance.statuses)
+            bridge = self.instance.role("Pont").id
+            self.instance.workflows |= {(type_, bridge): every for type_ in self.instance.types}
         self._bridge = self.instance.person(terms.reader)
         self.instance.token(self._bridge.id)
         fields = [f.id for f in self.instance.custom_fields.values() if f.name == "Statut"]
