@@ -24,6 +24,7 @@ from bridge.domain.model import (
     RuleId,
     StatusChange,
     StatusId,
+    StatusName,
     Timeline,
     Told,
     Undecided,
@@ -208,6 +209,53 @@ def test_two_policies_differ_where_one_goes_further() -> None:
     (found,) = differences([hasty, tidy], old, new)
     assert (found.life, found.told, found.old, found.new) == (hasty, hasty.changes[2], "reported", "put back")
     assert found.rules == ("resolu-apres-test",)
+
+
+def test_a_difference_names_whose_rules_object_and_why_a_policy_leaves_a_move_undecided() -> None:
+    def objects(*rules: str) -> Said:
+        return said(Illegal(tuple(Objection(RuleId(one), Mode.ENFORCE, {}, (), "a test") for one in rules), ()))
+
+    one = life("NOUVEAU", people=(1,))
+
+    def differs(old: Said, new: Said) -> list[tuple[str, str, tuple[str, ...], str]]:
+        found = differences([one], [[old]], [[new]])
+        return [(each.old, each.new, each.rules, each.reason) for each in found]
+
+    allowed, unknown = said(Allowed()), said(Undecided("nobody knows"))
+    assert differs(allowed, said(Allowed("reopening"))) == []
+    assert differs(allowed, objects("a", "b")) == [("allowed", "put back", ("a", "b"), "")]
+    assert differs(objects("a", "b"), allowed) == [("put back", "allowed", ("a", "b"), "")]
+    assert differs(allowed, unknown) == [("allowed", "undecided", (), "nobody knows")]
+    assert differs(unknown, allowed) == [("undecided", "allowed", (), "")]
+    for lives_, old, new in (([], [[allowed]], [[allowed]]), ([one], [[]], [[allowed]]), ([one], [[allowed]], [[]])):
+        with pytest.raises(ValueError, match="zip"):
+            list(differences(lives_, old, new))
+
+
+def test_lives_that_differ_in_the_time_that_is_left_for_a_reason_are_judged_apart() -> None:
+    now = START + 30 * 24 * 60 * MINUTE
+
+    def rejected(before_now: int) -> Life:
+        born = told(1, Kind.CREATION, None, IDS[CEGAPE.initial], 1, since=START, at=START)
+        at = now - before_now
+        rejected = told(2, Kind.MOVE, IDS[CEGAPE.initial], IDS[StatusName("REJETE")], 2, since=at, at=at)
+        return Life(WorkPackageId(1), ProjectId(1), "alpha", "Bug", [born, rejected])
+
+    in_time, late = rejected(15 * MINUTE), rejected(15 * MINUTE + 1)
+    for several in ([in_time, late], [late, in_time]):
+        words = [says[1].words for says in judgements(several, court(CEGAPE))]
+        assert words == ["allowed" if one is in_time else "reported" for one in several]
+
+
+@pytest.mark.parametrize("person", ["author", "NOUVEAU"])
+def test_lives_that_differ_in_who_moved_are_judged_apart_where_a_rule_asks_for_it(person: str) -> None:
+    """Whoever created a ticket is its author, and who set it to NOUVEAU."""
+    other = replace(NOT_THE_AUTHOR, demand=OtherPerson(frozenset({person})))
+    policy = replace(CEGAPE, rules=(*CEGAPE.rules, other))
+    same, another = (life("NOUVEAU", "EN ATTENTE", people=(1, by)) for by in (1, 3))
+    for several in ([same, another], [another, same]):
+        found = [says[1].words for says in judgements(several, court(policy))]
+        assert found == ["put back" if one is same else "allowed" for one in several]
 
 
 def test_what_would_have_been_put_back_does_not_count_as_visited() -> None:
