@@ -543,6 +543,16 @@ def test_where_the_ticket_may_legally_be_stays_in_doubt_when_a_later_move_is_tak
     assert outcomes(course) == ["allowed", "undecided", "NO-HOLD", "allowed", "allowed"]
 
 
+def test_where_a_merged_move_may_have_led_stays_lawful_when_the_move_itself_is_taken_back() -> None:
+    """It may have been on hold on its way to "done", when nothing forbade that yet."""
+    by_staff = rule("by-staff", OnlyBy(frozenset({STAFF})), into=DOING)
+    no_done, since = rule("no-done", NOBODY, into=DONE), (ModeFor(Mode.ENFORCE, since=minute(25)),)
+    no_hold = rule("no-hold", NOBODY, into=HOLD, mode=Mode.OFF, mode_for=since)
+    history = History(AGENT).then(SUPPORT, DOING).then(AGENT, DONE, maybe_merged=True).then(AGENT, DOING)
+    course = history.then(AGENT, HOLD).course(scene(small(by_staff, no_done, no_hold)))
+    assert outcomes(course)[2:] == ["NO-DONE", "allowed", "allowed"]
+
+
 def test_a_merged_move_that_is_only_reported_may_be_taken_back_to_where_it_began() -> None:
     by_staff = rule("by-staff", OnlyBy(frozenset({STAFF})), into=DOING)
     no_done = rule("no-done", NOBODY, into=DONE, mode=Mode.OBSERVE)
