@@ -1,4 +1,5 @@
-"""Many OpenProjects from one installation: cycles a second of 1, 2 and 4 workers over 200 simulated sites.
+"""Many OpenProjects from one installation: cycles a second of 1, 2 and 4 workers over 200 simulated sites, and of two
+while some sites are dead.
 
 Each server lets every request wait as a real one far away would, one second and then four: at one, the cores that
 servers and workers share have something to do as well. The workers are processes, and the sites' ledgers SQLite files.
@@ -18,8 +19,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,17 +41,25 @@ AT_ONCE = 8
 ANSWERS = 15
 """So many times an answer's time is measured, after every worker has watched nearly every site once: those first cycles
 cost seven requests, not one."""
+DEAD = 2
+"""Sites, one in a hundred, that do not answer any more."""
+MINUTE = 60.0
+"""Seconds."""
 
 
 class Slow:
     """A server that is so far away."""
 
     latency = 0.0
+    over = threading.Event()
 
     def __init__(self, app: Api) -> None:
         self._app = app
+        self.dead = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self.dead:
+            self.over.wait()
         time.sleep(self.latency)
         return self._app(environ, start_response)
 
@@ -61,7 +72,7 @@ class Worker:
         self.popen = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
         self.watched: list[str] = []
         self.requests = 0
-        self.failed = ""
+        self.failed: dict[str, str] = {}
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -72,43 +83,93 @@ class Worker:
                 self.watched.append(told["site"])
                 self.requests += told["requests"]
             elif told.get("event") == "cycle failed":
-                self.failed = told["reason"]
+                self.failed[told["site"]] = told["reason"]
 
 
-def measure(workers: int, environment: dict[str, str], sites: int) -> list[tuple[float, float]]:
-    """Cycles and requests a second, for each latency."""
+@contextmanager
+def running(workers: int, environment: dict[str, str], sites: int) -> Iterator[list[Worker]]:
+    """Workers that have each watched nearly every site."""
     started = [Worker(environment) for _ in range(workers)]
     try:
         while any(len(set(worker.watched)) < sites * 0.97 for worker in started):
-            _none_failed(started)
+            none_failed(started)
             time.sleep(0.2)
-        rates = [rate(started, latency) for latency in LATENCIES]
+        yield started
     finally:
         Slow.latency = 0.0
         for worker in started:
             worker.popen.send_signal(signal.SIGTERM)
         for worker in started:
             worker.popen.wait(60)
-    _none_failed(started)
-    return rates
 
 
-def _none_failed(workers: list[Worker]) -> None:
-    for worker in workers:
-        if worker.failed:
-            raise SystemExit(f"a cycle failed: {worker.failed}")
+def none_failed(workers: list[Worker], but: int = 0) -> None:
+    failed = {site: reason for worker in workers for site, reason in worker.failed.items()}
+    if len(failed) > but:
+        raise SystemExit(f"{len(failed)} sites failed: {next(iter(failed.values()))}")
 
 
-def rate(workers: list[Worker], latency: float) -> tuple[float, float]:
-    def done() -> tuple[int, int]:
-        return sum(len(each.watched) for each in workers), sum(each.requests for each in workers)
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What workers did in some seconds."""
 
+    cycles: float
+    requests: float
+    """A second."""
+    each: Counter[str]
+    """Cycles of each site."""
+
+
+def rate(workers: list[Worker], latency: float, seconds: float) -> Rate:
+    """After the latency has set in."""
     Slow.latency = latency
     time.sleep(2 * latency)
-    before, began = done(), time.perf_counter()
-    time.sleep(ANSWERS * latency)
-    after, seconds = done(), time.perf_counter() - began
-    return (after[0] - before[0]) / seconds, (after[1] - before[1]) / seconds
+    seen, requests = [len(worker.watched) for worker in workers], sum(worker.requests for worker in workers)
+    began = time.perf_counter()
+    time.sleep(seconds)
+    each = Counter(site for worker, past in zip(workers, seen, strict=True) for site in worker.watched[past:])
+    requests = sum(worker.requests for worker in workers) - requests
+    seconds = time.perf_counter() - began
+    return Rate(each.total() / seconds, requests / seconds, each)
+
+
+def scale(environment: dict[str, str], sites: int) -> None:
+    """One, two and four workers."""
+    alone: list[float] = []
+    for workers in (1, 2, 4):
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with running(workers, environment, sites) as started:
+            rates = [rate(started, latency, ANSWERS * latency) for latency in LATENCIES]
+            none_failed(started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        alone = alone or [found.requests for found in rates]
+        for latency, found, one in zip(LATENCIES, rates, alone, strict=True):
+            print(
+                f"  {workers} workers, {latency:.0f} s an answer: {found.requests:.2f} requests/s = "
+                f"{found.requests / one:.2f} times one worker; {found.cycles:.2f} cycles/s",
+                flush=True,
+            )
+        cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+        print(
+            f"    CPU of all, first cycles included: {cpu:.0f} s; the largest: {after.ru_maxrss / 1024:.0f} MiB",
+            flush=True,
+        )
+
+
+def dead_sites(environment: dict[str, str], servers: list[Slow]) -> None:
+    """What the others notice of some that do not answer any more, and how often each of them has its turn."""
+    sites = len(servers)
+    with running(2, environment, sites) as started:
+        before = rate(started, LATENCIES[0], MINUTE)
+        for server in servers[:DEAD]:
+            server.dead = True
+        minutes = [rate(started, LATENCIES[0], MINUTE) for _ in range(3)]
+        Slow.over.set()
+        none_failed(started, but=DEAD)
+    shares = ", ".join(f"{found.cycles / before.cycles:.2f}" for found in minutes)
+    print(f"  2 workers, {DEAD} sites dead: {shares} of the cycles before, in the first minute and the next ones")
+    turns = [minutes[-1].each[f"site-{number}"] for number in range(DEAD, sites)]
+    print(f"    in the last one, each of the others {min(turns)} to {max(turns)} times", flush=True)
 
 
 def main() -> None:
@@ -122,11 +183,13 @@ def main() -> None:
     user, password, host, port, name = (
         os.environ[f"PG{part}"] for part in ("USER", "PASSWORD", "HOST", "PORT", "DATABASE")
     )
+    servers: list[Slow] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as held:
         for number in range(sites):
             instance = seed(description, Clock(wall_clock() - timedelta(days=1)))
             instance.now = wall_clock
-            serving = held.enter_context(serve(Slow(Api(instance)), threads=1))
+            servers.append(Slow(Api(instance)))
+            serving = held.enter_context(serve(servers[-1], threads=1))
             site = Path(folder) / "sites" / f"site-{number}"
             site.mkdir(parents=True)
             (site / "bridge.env").write_text(
@@ -143,23 +206,8 @@ def main() -> None:
             "BRIDGE_LOG__FORMAT": "json",
         }
         print(f"{sites} sites, {AT_ONCE} at once in a worker:", flush=True)
-        alone: list[float] = []
-        for workers in (1, 2, 4):
-            used = resource.getrusage(resource.RUSAGE_CHILDREN)
-            rates = measure(workers, environment, sites)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            alone = alone or [requests for _, requests in rates]
-            for latency, (cycles, requests), one in zip(LATENCIES, rates, alone, strict=True):
-                print(
-                    f"  {workers} workers, {latency:.0f} s an answer: {requests:.2f} requests/s = "
-                    f"{requests / one:.2f} times one worker; {cycles:.2f} cycles/s",
-                    flush=True,
-                )
-            cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-            print(
-                f"    CPU of all, first cycles included: {cpu:.0f} s; the largest: {after.ru_maxrss / 1024:.0f} MiB",
-                flush=True,
-            )
+        scale(environment, sites)
+        dead_sites(environment, servers)
 
 
 if __name__ == "__main__":
