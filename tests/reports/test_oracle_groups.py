@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -38,7 +39,20 @@ from tests.reports.test_oracle import (
     on_random_histories,
     table,
 )
-from tests.reports.world import CONFIG, LONG_AGO, PEOPLE, PROJECTS, TYPES, Move, Ticket, World, desk_on, fresh, reported
+from tests.reports.world import (
+    CONFIG,
+    LONG_AGO,
+    PEOPLE,
+    PROJECTS,
+    TYPES,
+    Move,
+    Ticket,
+    World,
+    desk_on,
+    fresh,
+    reported,
+    write,
+)
 
 Case = tuple[World, Period]
 K = TypeVar("K", bound=Hashable)
@@ -473,6 +487,16 @@ def test_a_period_in_which_nobody_looked_is_one_gap(template: Path, tmp_path: Pa
     with desk_on(f"sqlite:///{path}", DAYS, World((), now, now), held=ALL_SUNDAY) as desk:
         report = catalog.make("completeness", desk)
     assert figure(report, "gaps") == DAYS.until - DAYS.since == 73 * HOUR
+
+
+def test_the_mirror_is_told_with_what_it_holds_beyond_the_servers_own_list(template: Path, tmp_path: Path) -> None:
+    path, now = fresh(template, tmp_path), datetime(2026, 10, 26, 12, tzinfo=UTC)
+    tickets = tuple(Ticket(n, (Move(now, "NOUVEAU", 59, "client"),)) for n in (1, 2, 3))
+    write(f"sqlite:///{path}", World((*tickets[:2], replace(tickets[2], vanished=now)), now, now))
+    with Ledger.open(f"sqlite:///{path}", now=lambda: now) as ledger:
+        ledger.record(EntryKind.CYCLE, {"snapshot": True, "listed": 1}, now)
+    with desk_on(f"sqlite:///{path}", DAYS, World((), now, now), held=ALL_SUNDAY) as desk:
+        assert column(catalog.make("completeness", desk), "mirror", "count")[:4] == [1, 2, 1, 1]
 
 
 def test_before_the_first_cycle_nobody_is_said_to_have_looked(template: Path, tmp_path: Path) -> None:

@@ -205,10 +205,12 @@ def _mirror(desk: Desk) -> Table:
     """Whether the ledger's tickets are the server's, as of the last comparison."""
     text = desk.language.text
     view = desk.source.snapshot.overview()
-    last = view.last_snapshot
+    last, visible = view.last_snapshot, view.tickets - view.vanished
+    listed = last.details.get("listed") if last else None
     rows: list[Sequence[Cell]] = [
-        (text("Tickets that the last comparison listed"), last.details.get("listed") if last else None),
-        (text("Tickets that count as visible"), view.tickets - view.vanished),
+        (text("Tickets that the last comparison listed"), listed),
+        (text("Tickets that count as visible"), visible),
+        (text("More (or fewer) than it listed"), visible - listed if isinstance(listed, int) else None),
         (text("Tickets out of sight"), view.vanished),
         (text("Tickets whose history could not be read"), view.unsynced),
         (text("Changes that no activity shows"), desk.source.snapshot.count_gaps()),
