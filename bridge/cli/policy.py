@@ -421,7 +421,14 @@ def exemptions(context: typer.Context, policy: PolicyFile = None, as_json: frame
 
 
 def _path(context: typer.Context, given: Path | None) -> Path:
-    return given if given is not None else frame.settings(context).policy
+    if given is not None:
+        return given
+    try:
+        return frame.settings(context).policy
+    except ConfigError as error:
+        raise ConfigError(
+            f"name the policy's file behind the command, or in settings that can be read:\n{error}"
+        ) from None
 
 
 def _load(path: Path) -> Policy:
@@ -480,12 +487,20 @@ def _odd(policy: Policy) -> list[str]:
 
 
 def _party(policy: Policy, name: str) -> PartyName:
+    from bridge.domain.policy.yamltext import did_you_mean
+
     by_name = {party.name.casefold(): party.name for party in policy.parties}
     for party in policy.parties:
         by_name |= {label.casefold(): party.name for label in (*party.label.values(), *party.roles)}
     if name.casefold() in by_name:
         return by_name[name.casefold()]
-    raise ConfigError(f"--as {name!r}: the parties are {', '.join(party.name for party in policy.parties)}")
+    names = ", ".join(party.name for party in policy.parties)
+    if not name:
+        raise ConfigError(f"say who moves the ticket, with --as: the parties are {names}")
+    hint = did_you_mean(name, tuple(by_name)) or ""
+    raise ConfigError(
+        f"--as {name!r}: the parties are {names} {f'({hint})' if hint.startswith('did') else ''}".rstrip()
+    )
 
 
 def _statuses(policy: Policy, move: str) -> tuple[StatusName | None, StatusName]:

@@ -98,6 +98,18 @@ def test_what_is_no_policy_ends_with_words_and_exit_code_2(
     assert told in ran.out + ran.err
 
 
+def test_without_a_policy_and_settings_it_says_where_to_name_one(
+    bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("BRIDGE_")]:
+        monkeypatch.delenv(name)
+    ran = bridge("policy", "check")
+    assert ran.code == 2
+    assert ran.err.startswith("bridge: name the policy's file behind the command, or in settings that can be read:\n")
+    assert "BRIDGE_POLICY" in ran.err
+
+
 def test_the_policy_of_the_settings_is_the_one_that_is_meant(bridge: Bridge, world: World) -> None:
     assert "14 rules" in bridge("policy", "check").out
 
@@ -359,6 +371,8 @@ def test_a_legal_move_is_explained_too(bridge: Bridge) -> None:
         (["NOUVEAU → RESOULU", "--as", "client"], "did you mean 'RESOLU'?"),
         (["NOUVEAU", "--as", "client"], "is no move"),
         (["NOUVEAU → RESOLU", "--as", "auditor"], "the parties are cegape, client"),
+        (["NOUVEAU → RESOLU", "--as", "clent"], "the parties are cegape, client (did you mean 'client'?)"),
+        (["NOUVEAU → RESOLU"], "say who moves the ticket, with --as: the parties are cegape, client"),
         (["NOUVEAU → RESOLU", "--as", "client", "--language", "de"], "the policy speaks fr and en"),
     ],
 )
