@@ -290,6 +290,17 @@ def test_every_misspelt_word_is_found_where_it_stands(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("guide", "example.org"), ("appeal", "contest"), ("id", "Night work"), ("tickets", "'#4711'"), ("people", "''")],
+)
+def test_every_address_word_name_and_number_of_the_wrong_form_is_found_where_it_stands(
+    text: str, key: str, wrong: str
+) -> None:
+    edits = [put(node, wrong, (*path, str(n))) for n, (path, node) in enumerate(scalars(tree(text))) if path[-1] == key]
+    assert_all_found(text, edits, 1 if f"{key}:" in text else 0)
+
+
+@pytest.mark.parametrize(
     "wrong", ["0 minutes", "15 minuten", "soon", "2026-13-01", "24.12.2026", "-1", "9" * 11, "101 %"]
 )
 def test_every_number_day_and_duration_that_is_none_is_found_where_it_stands(text: str, wrong: str) -> None:
