@@ -294,11 +294,13 @@ def replay(
 @app.command(cls=quick.Command)
 def advise(context: typer.Context, policy: PolicyFile = None, as_json: frame.Json = False) -> None:
     """List the boxes to untick in OpenProject's own workflow, and what that workflow cannot express."""
+    from datetime import UTC, datetime
+
     from bridge.cli.policy_output import advice_text
     from bridge.domain.policy.advice import advise as advice
 
     rules = _load(_path(context, policy))
-    given = advice(rules)
+    given = advice(rules, datetime.now(UTC))
     if as_json:
         frame.put_json(given)
     else:

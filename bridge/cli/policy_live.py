@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bridge.cli.doctor import Check, State
@@ -14,7 +15,7 @@ from bridge.domain.policy.yamltext import did_you_mean
 if TYPE_CHECKING:
     import typer
 
-    from bridge.domain.model import StatusId, Ticket, TypeId
+    from bridge.domain.model import ProjectId, StatusId, Ticket, TypeId
     from bridge.domain.policy import Policy
     from bridge.openproject.tracker import MembershipReading, Server, Tracker
 
@@ -43,7 +44,8 @@ def compare_with(tracker: Tracker, policy: Policy) -> Iterator[Check]:
     yield from _named("projects", _projects(policy), known, "by its identifier")
     yield from _people(members, policy)
     yield from _tickets(tracker, policy)
-    tickets = list(_sample(tracker))
+    named = {project.id for project in server.projects if project.identifier in _projects(policy)}
+    tickets = list(_sample(tracker, named))
     yield from _fields(tracker, tickets, policy)
     yield from _choices(tracker, tickets, policy)
     yield from _transitions(tracker, tickets, server, policy)
@@ -163,13 +165,14 @@ def _field_names(policy: Policy) -> set[str]:
     return named
 
 
-def _sample(tracker: Tracker) -> Iterator[Ticket]:
-    """One ticket of each type, status and project, as far as lists tell these apart, and not too many."""
+def _sample(tracker: Tracker, named: Container[ProjectId]) -> Iterator[Ticket]:
+    """One ticket of each type and status, by itself in each project that the policy names, and not too many."""
     from bridge.openproject.tracker import Missing
 
-    kinds: dict[tuple[TypeId | None, StatusId | None], list[WorkPackageId]] = {}
+    kinds: dict[tuple[ProjectId | None, TypeId | None, StatusId | None], list[WorkPackageId]] = {}
     for listed in tracker.status_snapshot().tickets:
-        kinds.setdefault((listed.type, listed.status), []).append(listed.id)
+        project = listed.project if listed.project in named else None
+        kinds.setdefault((project, listed.type, listed.status), []).append(listed.id)
     for work_packages in list(kinds.values())[:SAMPLE]:
         ticket = tracker.ticket(work_packages[-1])
         if not isinstance(ticket, Missing):
@@ -217,21 +220,34 @@ def _choices(tracker: Tracker, tickets: Iterable[Ticket], policy: Policy) -> Ite
         yield Check("fields", State.OK, f"all {len(asked)} values that rules look for are offered")
 
 
+def _back(policy: Policy, project: str, type_: str, now: datetime) -> Mapping[StatusName, set[StatusName]]:
+    """Where tickets of this type may have to be put back to, by the status that an illegal move led to."""
+    back: dict[StatusName, set[StatusName]] = {}
+    for pair in survey(policy, project=project, type=type_, at=now).pairs:
+        if pair.answer is Answer.PUT_BACK:
+            back.setdefault(pair.target, set()).add(pair.origin or policy.initial)
+    return back
+
+
 def _transitions(tracker: Tracker, tickets: Iterable[Ticket], server: Server, policy: Policy) -> Iterator[Check]:
     """Whether the account may put tickets back from wherever an illegal move leads to wherever it was made from."""
     from bridge.openproject.tracker import Missing, Refused
 
     names = {status.id: StatusName(status.name) for status in server.statuses}
     ids = {name: status for status, name in names.items()}
-    back: dict[StatusName, set[StatusName]] = {}
-    for pair in survey(policy).pairs:
-        if pair.answer is Answer.PUT_BACK:
-            back.setdefault(pair.target, set()).add(pair.origin or policy.initial)
+    identifiers = {project.id: project.identifier for project in server.projects}
+    now = datetime.now(UTC)
+    backs: dict[tuple[str, str], Mapping[StatusName, set[StatusName]]] = {}
     asked = 0
     lacking: dict[tuple[str, StatusName], set[StatusName]] = {}
     for ticket in tickets:
         here = names.get(ticket.status)
-        needed = {name for name in back.get(here, ()) if name in ids and name != here} if here is not None else set()
+        kind = identifiers.get(ticket.project, ""), server.types.get(ticket.type, "")
+        if kind not in backs:
+            backs[kind] = _back(policy, *kind, now)
+        needed = (
+            {name for name in backs[kind].get(here, ()) if name in ids and name != here} if here is not None else set()
+        )
         if here is None or not needed:
             continue
         settable = tracker.settable(ticket)

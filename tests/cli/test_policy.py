@@ -513,3 +513,11 @@ def test_the_advice_names_boxes_and_what_no_box_can_do(bridge: Bridge) -> None:
         "REJETE",
     ]
     assert ("cegape", "NOUVEAU") not in boxes
+
+
+def test_the_advice_is_about_today_and_not_about_a_trial_that_is_over(bridge: Bridge, mine: Path) -> None:
+    rule = "into: EN COURS\n    only-by: cegape\n    mode: enforce"
+    edit(mine, rule, f"{rule}\n    mode-for: [{{until: 2020-01-31, mode: observe}}]")
+    told = json.loads(bridge("policy", "advise", "--json", str(mine)).out)
+    (enforced,) = [one["targets"] for one in told["untick"] if one["origin"] == "NOUVEAU" and one["enforced"]]
+    assert "EN COURS" in enforced

@@ -134,6 +134,19 @@ def test_transitions_that_the_account_lacks_are_found_by_its_form(recorded: Worl
     assert lacking.found.startswith("the account may not put a ticket of type Évolution back from EN COURS to ")
 
 
+def test_transitions_are_asked_for_as_rules_go_in_that_project_on_that_day(recorded: World) -> None:
+    recorded.ticket(type="Évolution", status="EN COURS")
+
+    def told(mode_for: str) -> list[str]:
+        enforced = ("mode: enforce", f"mode: observe\n    mode-for: [{{{mode_for}, mode: enforce}}]")
+        return [one for one in wrong(found(recorded, policy(enforced))) if one.startswith("transitions")]
+
+    assert told("projects: client-beta") == []
+    assert told("until: 2020-01-01") == []
+    (lacking,) = told("projects: client-alpha")
+    assert "a ticket of type Évolution back from EN COURS to " in lacking
+
+
 def test_where_every_transition_is_there_the_account_suffices(recorded: World) -> None:
     recorded.ticket(type="Anomalie", status="EN COURS")
     told = [one for one in found(recorded, policy()) if one.name == "transitions"]

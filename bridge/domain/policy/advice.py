@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from bridge.domain.model import Mode, PartyName, RuleId, StatusName
 from bridge.domain.policy.policy import Policy
@@ -52,9 +53,11 @@ class Advice:
     beyond: tuple[Beyond, ...]
 
 
-def advise(policy: Policy) -> Advice:
-    """The boxes to untick by party, type and status before; and what stays for the bridge."""
-    return Advice(tuple(_boxes(policy)), (*_GENERAL, *(beyond for rule in policy.rules for beyond in _beyond(rule))))
+def advise(policy: Policy, at: datetime) -> Advice:
+    """The boxes to untick by party, type and status before, as rules go then; and what stays for the bridge."""
+    return Advice(
+        tuple(_boxes(policy, at)), (*_GENERAL, *(beyond for rule in policy.rules for beyond in _beyond(rule)))
+    )
 
 
 _GENERAL = (
@@ -66,11 +69,11 @@ _GENERAL = (
 )
 
 
-def _boxes(policy: Policy) -> Iterator[Boxes]:
+def _boxes(policy: Policy, at: datetime) -> Iterator[Boxes]:
     types = sorted({name for rule in policy.rules for name in rule.types or ()})
     for party in policy.parties:
         for type_ in ["", *types]:
-            pairs = [pair for pair in survey(policy, type=type_ or "\0").pairs if pair.party == party.name]
+            pairs = [pair for pair in survey(policy, type=type_ or "\0", at=at).pairs if pair.party == party.name]
             for enforced, answer in ((True, Answer.PUT_BACK), (False, Answer.REPORTED)):
                 for origin in policy.statuses:
                     targets = tuple(p.target for p in pairs if p.origin == origin and p.answer is answer)
