@@ -49,15 +49,15 @@ def tell(undertaker: Undertaker, directory: Path, beginning: Site) -> Story:
 
 
 def telling(points: list[str]) -> Iterator[tuple[int, str]]:
-    """The points to be killed at, by number: all, but of the writes of one commit its first, a middle and its last one.
+    """The points to be killed at, by number: all, but of the writes of one commit the first and the last.
 
     Whatever was written of a commit, SQLite takes for nothing until that last one is there.
     """
-    for point, alike in itertools.groupby(enumerate(points, 1), lambda numbered: numbered[1]):
-        numbers = [number for number, _ in alike]
-        if point == WRITE:
-            numbers = sorted({numbers[0], numbers[len(numbers) // 2], numbers[-1]})
-        yield from ((number, point) for number in numbers)
+    around = ["", *points, ""]
+    for number, (before, point, after) in enumerate(zip(around, points, around[2:], strict=False), 1):
+        in_between = before == point == after == WRITE
+        if not in_between and (point, after) != ("before commit", WRITE):
+            yield number, point
 
 
 def at_work(undertaker: Undertaker, home: Path, version: Version, store: str | None = None) -> Site:
