@@ -351,7 +351,7 @@ class Oracle:
             true_end = self._names[journal.state.status]
             following: dict[str, bool] = {}
             for status, wrong in here.items():
-                ends = {new for old, new in lines if status in (old, ANY)}
+                ends = {new for old, new in lines if status in (old, ANY) or old == ANY}
                 if status and not (journal.user == self.bridge and lines):
                     ends.add(status)
                 for end in ends:
@@ -365,8 +365,9 @@ class Oracle:
         for value in (self._status_of, self._field_of):
             old, new = value(before), value(after)
             if old != new:
-                # A field that was cleared reads like a status that has vanished since.
-                found.append((old, new if new in WHO else ANY))
+                # A field that was cleared reads like a status that has vanished since; and a name that no status has
+                # may be one that a status had before the bridge came, as 17.6 keeps what it has rendered (A.3).
+                found.append((old if old in WHO or not old else ANY, new if new in WHO else ANY))
         return found
 
     def _status_of(self, state: object) -> str:
