@@ -258,6 +258,40 @@ def test_lives_that_differ_in_who_moved_are_judged_apart_where_a_rule_asks_for_i
         assert found == ["put back" if one is same else "allowed" for one in several]
 
 
+@pytest.mark.parametrize("policy", [CEGAPE, STRICT, SCOPED], ids=["cegape", "strict", "scoped"])
+@pytest.mark.parametrize(
+    ("statuses", "people"),
+    [
+        pytest.param(("EN COURS DE TEST", "RESOLU", "EN COURS", "RESOLU"), (2, 1, 2, 1), id="reopened, so not tested"),
+        pytest.param(("EN COURS DE TEST", "RESOLU", "REJETE", "RESOLU"), (2, 1, 2, 1), id="not reopened, so tested"),
+        pytest.param(("RESOLU", "EN COURS", "RESOLU"), (1, 1, 1), id="taken back to where a reported move led"),
+        pytest.param(("EN COURS", "REJETE", "EN COURS"), (2, 1, 3), id="taken back to where it was lawful"),
+        pytest.param(("RESOLU", "EN COURS", "NOUVEAU"), (2, 1, 1), id="taken back to before a reported move"),
+        pytest.param(("REJETE", "EN ATTENTE"), (1, 3), id="a person with an exemption"),
+    ],
+)
+def test_where_nothing_is_in_doubt_a_replay_says_what_following_the_ticket_says(
+    policy: Policy, statuses: tuple[str, ...], people: tuple[int, ...]
+) -> None:
+    plain = life("NOUVEAU", *statuses, people=(1, *people))
+    assert list(judgements([plain], court(policy))) == [followed(plain, policy)]
+
+
+@pytest.mark.parametrize("doubt", [None, "no activity shows this change"])
+def test_a_comment_counts_as_the_reason_of_the_move_in_whose_activity_it_is(doubt: str | None) -> None:
+    new, refused = IDS[CEGAPE.initial], IDS[StatusName("REJETE")]
+    at = START + 60 * MINUTE
+    changes = [
+        told(1, Kind.CREATION, None, new, 1, doubt=doubt, since=START, at=START),
+        told(2, Kind.MOVE, new, refused, 2, since=at, at=at),
+    ]
+    much_later = NOW - timedelta(days=29)
+    for activity, words in ((2, "allowed"), (3, "reported")):
+        said_later = Comment(ActivityId(activity), UserId(2), much_later, "because")
+        one = Life(WorkPackageId(1), ProjectId(1), "alpha", "Bug", changes, [said_later])
+        assert [says[1].words for says in judgements([one], court(CEGAPE))] == [words]
+
+
 def test_what_would_have_been_put_back_does_not_count_as_visited() -> None:
     pushed = life("NOUVEAU", "EN COURS DE TEST", "RESOLU", people=(1, 1, 1))
     (says,) = judgements([pushed], court(CEGAPE))
