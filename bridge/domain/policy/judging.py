@@ -82,8 +82,9 @@ class Table:
         self.moments = self._turning_points()
         self.named = self._told_apart()
         named = self.named
-        self.scoped = bool(named.projects or named.types or named.people or named.tickets or self.moments)
-        """Whether anything beside party and statuses makes a difference to what the look-up finds."""
+        self.scoped = bool(named.projects or named.types or self.moments)
+        """Whether anything beside party and statuses makes a difference to what the look-up finds. An exemption, of
+        people or tickets too, ends at some moment."""
 
     def _by_target(self) -> dict[StatusName, tuple[tuple[int, Rule], ...]]:
         """The rules that may look at a move into each status, numbered in file order."""
