@@ -53,7 +53,8 @@ DESK = labelled(
 SHIPPED = [
     load(path.read_bytes(), path.name) for path in (CONFIG / "cegape.yaml", CONFIG / "examples" / "release.yaml")
 ]
-POLICIES = [DESK, *SHIPPED]
+CROWDED = replace(labelled(small(*(never(f"rule-{number}") for number in range(14)))), name="crowded")
+POLICIES = [DESK, CROWDED, *SHIPPED]
 
 
 def test_a_card_says_from_where_each_party_may_enter_in_few_words_that_are_true() -> None:
@@ -105,6 +106,32 @@ def test_a_status_that_nobody_enters_says_so_and_stands_last() -> None:
     assert not [line for line in lines if line.startswith("    s2 -->") or "--> s2" in line]
 
 
+def test_a_step_out_of_a_closed_status_is_drawn_where_nothing_else_leads_there() -> None:
+    def arrows(policy: Policy) -> list[str]:
+        return [line.strip() for line in graph_mermaid(policy, survey(policy), "en").splitlines() if " : " in line]
+
+    only_reopened = labelled(
+        small(
+            leads(NEW, DONE),
+            leads(DONE, DOING, TESTING, REFUSED),
+            leads(DOING, TESTING, REFUSED),
+            leads(TESTING, REFUSED),
+            leads(REFUSED),
+        )
+    )
+    both = "The staff, The client"
+    assert arrows(only_reopened) == [
+        f"s0 --> s3 : {both}",
+        f"s3 --> s1 : {both}",
+        f"s3 --> s2 : {both}",
+        f"s3 --> s4 : {both}",
+    ]
+    also_before = replace(only_reopened, rules=(leads(NEW, DOING, DONE), *only_reopened.rules[1:]))
+    assert arrows(also_before) == [
+        f"s0 --> s1 : {both}", f"s0 --> s3 : {both}", f"s1 --> s2 : {both}", f"s1 --> s4 : {both}",
+    ]  # fmt: skip
+
+
 def test_what_means_something_to_mermaid_is_left_out_of_names() -> None:
     strange = StatusName('a "b": c; d#')
     renamed = replace(DESK, statuses=(NEW, strange), closed=frozenset({strange}), rules=())
@@ -130,6 +157,11 @@ def test_every_cell_of_the_matrix_says_what_comes_of_its_move_and_by_which_rules
     for group in elements(svg, "g"):
         title, *shown = ("".join(part.itertext()) for part in group if part.tag.endswith(("title", "text")))
         cells.append((title, " ".join(shown)))
+        (box,) = (part for part in group if part.tag.endswith("rect"))
+        x, y, width, height = (float(box.attrib[key]) for key in ("x", "y", "width", "height"))
+        for text in (part for part in group if part.tag.endswith("text")):
+            assert x < float(text.attrib["x"]) < x + width - 7 * len(text.text or "")
+            assert y + 10 < float(text.attrib["y"]) < y + height
     assert cells == expected
     texts = [text.text for text in elements(svg, "text")]
     for number, rule in enumerate(policy.rules, 1):

@@ -317,6 +317,33 @@ def test_a_mistake_is_told_in_words(old: str, new: str, complaint: str) -> None:
     assert any(one.startswith(f"p.yaml:{complaint}") for one in told), told
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("name: small", "name:", "2:5: expected a text, found nothing"),
+        ("name: small", "name: ''", "2:7: expected a text, found ''"),
+        ("name: small", "name: [a]", "2:7: expected a text, found a list"),
+        ("guide: https://example.org/guide", "guide:", "4:6: expected a web address, found nothing"),
+        ("guide: https://example.org/guide", "guide: 12", "4:8: expected a text, found a number (put it in quotes)"),
+        ("policy: 1", "policy: [1]", "1:9: expected policy format 1, found a list"),
+        ("policy: 1", "policy: '1'", "1:9: expected policy format 1, found '1'"),
+        ("language: en", "language: [en]", "3:11: expected language: fr or en, found a list"),
+        ("language: en", "language:", "3:9: expected language: fr or en, found nothing"),
+        ("initial: new", "initial: 12", "16:10: expected a status, which is a text, found a number (put it in quotes)"),
+        ("initial: new", "initial:", "16:8: expected a status, found nothing"),
+        ("initial: new", "initial: {a: b}", "16:10: expected a status, which is a text, found keys with values"),
+        ("closed: done", "closed: []", "17:9: an empty list (leave the key out)"),
+        ("statuses: [new, doing, done]", "statuses: new", "15:11: expected a list of statuses, found 'new'"),
+        ("statuses: [new, doing, done]", "statuses: []", "15:11: expected a list of statuses, found a list"),
+        ("language: en", "language: en\nlanguages: {}", "4:12: expected languages by project, found keys with values"),
+        ("language: en", "language: en\nreminders: []", "4:12: expected reminders by name, found a list"),
+        ("language: en", "language: en\n? [a]\n: b", "4:3: expected a key of the policy, found a list"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_told_with_what_was_expected_and_found(old: str, new: str, complaint: str) -> None:
+    assert f"p.yaml:{complaint}" in complaints(SMALL.replace(old, new, 1))
+
+
 ENDLESS = "into: done, by: client, after: doing, "
 TWICE = "mode-for: [{projects: a, mode: off}, {projects: a, mode: observe}]"
 
