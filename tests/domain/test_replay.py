@@ -273,7 +273,7 @@ def test_lives_that_differ_in_who_moved_are_judged_apart_where_a_rule_asks_for_i
 def test_where_nothing_is_in_doubt_a_replay_says_what_following_the_ticket_says(
     policy: Policy, statuses: tuple[str, ...], people: tuple[int, ...]
 ) -> None:
-    plain = life("NOUVEAU", *statuses, people=(1, *people))
+    plain = life("NOUVEAU", *statuses, people=(1, *people), work_package=4)
     assert list(judgements([plain], court(policy))) == [followed(plain, policy)]
 
 
@@ -285,11 +285,14 @@ def test_a_comment_counts_as_the_reason_of_the_move_in_whose_activity_it_is(doub
         told(1, Kind.CREATION, None, new, 1, doubt=doubt, since=START, at=START),
         told(2, Kind.MOVE, new, refused, 2, since=at, at=at),
     ]
-    much_later = NOW - timedelta(days=29)
-    for activity, words in ((2, "allowed"), (3, "reported")):
-        said_later = Comment(ActivityId(activity), UserId(2), much_later, "because")
-        one = Life(WorkPackageId(1), ProjectId(1), "alpha", "Bug", changes, [said_later])
-        assert [says[1].words for says in judgements([one], court(CEGAPE))] == [words]
+    later = NOW - timedelta(days=29)
+    with_it, elsewhere = (
+        Life(WorkPackageId(1), ProjectId(1), "alpha", "Bug", changes, [Comment(activity, UserId(2), later, "because")])
+        for activity in (ActivityId(2), ActivityId(3))
+    )
+    for several in ([with_it, elsewhere], [elsewhere, with_it]):
+        found = [says[1].words for says in judgements(several, court(CEGAPE))]
+        assert found == ["allowed" if one is with_it else "reported" for one in several]
 
 
 def test_what_would_have_been_put_back_does_not_count_as_visited() -> None:
