@@ -593,6 +593,81 @@ def test_a_comment_in_the_same_activity_or_near_the_move_is_a_reason_if_the_righ
     assert isinstance(said(PARTIES[1], timedelta(0), now=within + timedelta(microseconds=1)), Illegal)
 
 
+def test_an_objection_by_the_facts_comes_alone_and_with_who_may_move_and_where_to_instead() -> None:
+    reason = replace(never("filled"), demand=Filled(frozenset({"Reason"})))
+    risk = replace(never("risk"), demand=Filled(frozenset({"Risk"})))
+    by_staff = replace(never("by-staff"), into=frozenset({STATUSES[1]}), demand=OnlyBy(frozenset({PARTIES[0]})))
+    policy = small(reason, by_staff, risk)
+    for facts, objecting in ((FIELDS | {"Reason": ""}, ["filled"]), (FIELDS | {"Risk": ""}, ["risk"])):
+        verdict = judge(replace(PLAIN, fields=facts), policy)
+        assert isinstance(verdict, Illegal)
+        assert [one.rule for one in verdict.objections] == objecting
+        assert verdict.objections[0].allowed_parties == PARTIES
+        assert verdict.alternatives == STATUSES[2:]
+    both = judge(replace(PLAIN, fields={"Reason": "", "Risk": ""}), policy)
+    assert isinstance(both, Illegal)
+    assert [one.rule for one in both.objections] == ["filled", "risk"]
+
+
+def test_an_illegal_move_is_judged_again_when_the_time_for_a_reason_is_over_that_another_rule_gives() -> None:
+    waiting = replace(never("comment"), demand=NeedsComment(frozenset(PARTIES), timedelta(minutes=15)))
+    verdict = judge(PLAIN, small(never("a"), waiting))
+    assert isinstance(verdict, Illegal)
+    assert ([one.rule for one in verdict.objections], verdict.review_at) == (["a"], NOON + timedelta(minutes=15))
+    certain = judge(PLAIN, small(never("a")))
+    assert isinstance(certain, Illegal)
+    assert certain.review_at is None
+
+
+def test_between_the_moments_of_several_rules_each_has_its_own_mode() -> None:
+    policy = small(
+        never("a", mode_for=SINCE_NOON),
+        never("b", mode_for=(ModeFor(Mode.OBSERVE, since=NOON + DAY, until=NOON + 2 * DAY),)),
+    )
+    for days, modes_ in ((-1, "ee"), (0, "eo"), (1, "oo"), (2, "eo"), (1, "oo"), (-1, "ee")):
+        verdict = judge(replace(PLAIN, at=NOON + days * DAY), policy)
+        assert isinstance(verdict, Illegal)
+        assert "".join(one.mode[0] for one in verdict.objections) == modes_
+
+
+def test_what_holds_of_one_ticket_or_person_does_not_hold_where_none_is_told() -> None:
+    for whom in ({"tickets": frozenset({1})}, {"people": frozenset({"1"})}):
+        policy = small(never("a"), exemptions=(let_be("e", **whom),))
+        assert STATUSES[2] not in policy.alternatives(PARTIES[1], STATUSES[0], frozenset(STATUSES[:1]), at=NOON)
+
+
+def test_a_legal_path_remembers_where_it_has_been_until_it_opens_a_closed_ticket() -> None:
+    new, doing, testing, done, refused = STATUSES
+
+    def leads(origin: StatusName, *into: StatusName) -> Rule:
+        return replace(never(f"from {origin}"), into=None, origin=frozenset({origin}), demand=OnlyInto(frozenset(into)))
+
+    tested = replace(never("tested"), into=frozenset({done}), demand=After(frozenset({testing})))
+    over_doing = small(tested, leads(new, testing), leads(testing, doing))
+    assert over_doing.legal_path(PARTIES[1], new, done, frozenset({new}))
+    untested = small(tested, leads(new, doing), never("no-testing"))
+    assert not untested.legal_path(PARTIES[1], new, done, frozenset({new}))
+    assert untested.legal_path(PARTIES[1], new, done, frozenset({new, testing}))
+    reopened = small(tested, leads(refused, doing), never("no-testing"))
+    assert not reopened.legal_path(PARTIES[1], refused, done, frozenset({refused, testing}))
+
+
+def test_a_search_for_a_path_that_grows_too_large_gives_the_benefit_of_the_doubt() -> None:
+    """Each status that is asked for by a rule of its own doubles what must be told apart."""
+    several = tuple(StatusName(f"s{number}") for number in range(14))
+    end = StatusName("end")
+    rules = [replace(never(f"after-{one}"), into=frozenset({end}), demand=After(frozenset({one}))) for one in several]
+    nobody = replace(never("nobody"), into=frozenset({end}))
+
+    def leads_there(count: int) -> bool:
+        statuses = (*several[:count], end)
+        policy = replace(small(*rules[:count], nobody), statuses=statuses, initial=several[0], closed=frozenset())
+        return policy.legal_path(PARTIES[1], several[0], end, frozenset(several[:1]))
+
+    assert not leads_there(3)
+    assert leads_there(14)
+
+
 def test_a_note_tells_of_a_reopening_and_of_the_exemption_that_was_used() -> None:
     policy = small(never("a"), exemptions=(let_be("e", people=frozenset({"7"})),))
     reopened = replace(PLAIN, origin=STATUSES[3], visited=frozenset(STATUSES[3:4]))

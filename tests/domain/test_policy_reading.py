@@ -482,6 +482,51 @@ def test_a_status_of_which_no_rule_says_who_may_set_it_is_found_where_it_is_decl
     assert told.startswith("p.yaml:15:30: no rule says who may set 'lost'")
 
 
+def test_a_chain_of_statuses_that_each_follow_another_is_no_circle() -> None:
+    follows = "  {0}-after-{1}: {{into: {0}, after: {1}, mode: observe, sentence: {{fr: a, en: b}}, source: a test}}\n"
+    load(SMALL + follows.format("done", "doing") + follows.format("doing", "new"), "p.yaml")
+
+
+def test_a_policy_in_which_no_ticket_can_be_created_is_found() -> None:
+    born = "  born: {creation: true, only-into: doing, mode: enforce, sentence: {fr: a, en: b}, source: a test}\n"
+    assert complaints(SMALL + born) == ["p.yaml:16:10: no party may create a ticket in 'new'"]
+
+
+def test_an_exception_that_another_one_above_covers_is_found_however_it_does() -> None:
+    what = "into: done, by: client, after: doing, mode: enforce, sentence: {{fr: a, en: b}}, source: s"
+    rule = f"  again: {{{{{what}, mode-for: [{{}}, {{}}]}}}}\n"
+    january, march = "since: 2026-01-01", "since: 2026-03-01"
+    until_may, until_july = "until: 2026-05-31", "until: 2026-07-31"
+    for above, below, covered in (
+        (january, january, True),
+        (january, march, True),
+        (march, january, False),
+        (until_may, until_may, True),
+        (until_july, until_may, True),
+        (until_may, until_july, False),
+        (january, until_may, False),
+        (f"{january}, {until_july}", f"{march}, {until_may}", True),
+        (f"{march}, {until_may}", f"{january}, {until_july}", False),
+        ("projects: [a, b]", "projects: b", True),
+        ("projects: b", "projects: [a, b]", False),
+        ("projects: a", january, False),
+        (january, f"projects: a, {january}", True),
+    ):
+        text = SMALL + rule.format(f"{{{above}, mode: off}}", f"{{{below}, mode: observe}}")
+        if covered:
+            assert [one.partition(": ")[2] for one in complaints(text)] == [
+                "an exception above fits all of this already (remove one)"
+            ]
+        else:
+            load(text, "p.yaml")
+
+
+def test_a_second_exemption_of_one_name_is_told_at_its_name() -> None:
+    line = "  - {{owner: me, tickets: {0}, reason: a test, until: 2026-12-31, id: a}}\n"
+    told = complaints(SMALL + "exemptions:\n" + line.format(1) + line.format(2))
+    assert told == [f"p.yaml:39:{line.format(2).index('id: a') + 5}: a second exemption 'a'"]
+
+
 def test_a_status_that_nobody_may_ever_set_is_found() -> None:
     (told,) = complaints(SMALL.replace("only-by: staff", "only-by: nobody"))
     assert told == "p.yaml:27:14: nobody may ever set 'doing'"

@@ -99,6 +99,7 @@ def test_a_way_remembers_where_it_has_been_until_it_opens_a_closed_ticket() -> N
 
     tested = small(ordered(done, testing), leads(new, testing), leads(testing, doing))
     assert steps(tested, new, done) == [testing, doing, done]
+    assert steps(small(ordered(refused, doing), leads(doing, refused)), doing, refused) == [refused]
     reopened = small(never("a"), ordered(refused, testing), leads(done, new))
     assert steps(reopened, done, refused, testing) == []
     assert steps(reopened, new, refused, testing) == [refused]
