@@ -211,7 +211,7 @@ class _Composer:
         if event.tag is not None:
             self._findings.complain(mark, f"the tag {event.tag}: tags are not part of a policy", "remove it")
         if isinstance(event, ScalarEvent):
-            return Scalar(line, column, event.value, plain=event.style is None or event.style == "")
+            return Scalar(line, column, event.value, plain=not event.style)
         self._depth += 1
         if self._depth > MAX_DEPTH:
             _refuse(self._findings, mark, f"this nests deeper than {MAX_DEPTH} levels")
