@@ -155,6 +155,12 @@ TO_DONE = "by: client, from: new, into: done"
             "expected a user's number, a text, found a number",
             "put it in quotes",
         ),
+        (
+            "by: client, history: [], into: done, expect: allowed",
+            "[]",
+            "expected a list of statuses, found a list",
+            None,
+        ),
         (TO_DONE, "name", "the case lacks 'expect': what comes of it", None),
     ],
 )

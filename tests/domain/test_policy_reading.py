@@ -344,6 +344,23 @@ def test_a_value_of_another_kind_is_told_with_what_was_expected_and_found(old: s
     assert f"p.yaml:{complaint}" in complaints(SMALL.replace(old, new, 1))
 
 
+def test_what_no_policy_needs_from_yaml_is_told_once_and_taken_for_nothing() -> None:
+    assert complaints(SMALL + "---\npolicy: 1\n") == [
+        "p.yaml:37:1: a second document begins here (a policy is one document)"
+    ]
+    assert complaints(SMALL.replace("name: small", "name: *n")) == [
+        "p.yaml:2:5: expected a text, found nothing",
+        "p.yaml:2:7: the alias *n: aliases are not part of a policy (write it out)",
+    ]
+    assert complaints(SMALL.replace("name: small", "name: |\n  12").replace("guide: https", "guide: >\n  https")) == [
+        "p.yaml:4:8: expected a web address, found 'https://example.org/guide\\n'"
+    ]
+
+
+def test_a_key_without_a_colon_is_told_in_words() -> None:
+    assert complaints("policy: 1\nname small\nlanguage: en\n") == ["p.yaml:3:1: a key without ':'"]
+
+
 ENDLESS = "into: done, by: client, after: doing, "
 TWICE = "mode-for: [{projects: a, mode: off}, {projects: a, mode: observe}]"
 
@@ -536,7 +553,8 @@ def test_an_exemption_needs_a_scope_an_end_and_a_name_of_its_own() -> None:
     head = SMALL + "exemptions:\n"
     one = "  - {{id: {0}, {1}owner: me, reason: a test, until: 2026-12-31}}\n"
     assert load(head + one.format("a", "rules: doing-by-staff, "), "p.yaml").exemptions[0].owner == "me"
-    assert "this exempts everything" in complaints(head + one.format("a", ""))[0]
+    (everything,) = complaints(head + one.format("a", ""))
+    assert everything.endswith(": this exempts everything (give it rules, projects, people or tickets)")
     assert (
         "a second exemption 'a'"
         in complaints(head + one.format("a", "tickets: 1, ") + one.format("a", "tickets: 2, "))[0]

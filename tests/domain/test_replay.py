@@ -277,6 +277,26 @@ def test_where_nothing_is_in_doubt_a_replay_says_what_following_the_ticket_says(
     assert list(judgements([plain], court(policy))) == [followed(plain, policy)]
 
 
+def test_a_creation_that_may_hide_more_is_not_taken_for_a_plain_one() -> None:
+    held = told(1, Kind.CREATION, None, IDS[StatusName("EN ATTENTE")], 1, since=START, at=START + MINUTE)
+    (says,) = judgements([Life(WorkPackageId(1), ProjectId(1), "alpha", "Bug", [held])], court(STRICT))
+    assert [one.words for one in says] == ["allowed"]
+
+
+def test_lives_in_doubt_that_differ_in_their_project_are_judged_apart() -> None:
+    doubtful = told(
+        1, Kind.CREATION, None, IDS[CEGAPE.initial], 1, doubt="no activity shows this change", since=START, at=START
+    )
+    at = START + 120 * MINUTE
+    rejected = told(2, Kind.MOVE, IDS[CEGAPE.initial], IDS[StatusName("RESOLU")], 1, since=at, at=at)
+    alpha, beta = (
+        Life(WorkPackageId(1), ProjectId(1), project, "Bug", [doubtful, rejected]) for project in ("alpha", "beta")
+    )
+    for several in ([alpha, beta], [beta, alpha]):
+        found = [says[1].words for says in judgements(several, court(SCOPED))]
+        assert found == ["reported" if one is alpha else "put back" for one in several]
+
+
 @pytest.mark.parametrize("doubt", [None, "no activity shows this change"])
 def test_a_comment_counts_as_the_reason_of_the_move_in_whose_activity_it_is(doubt: str | None) -> None:
     new, refused = IDS[CEGAPE.initial], IDS[StatusName("REJETE")]
