@@ -75,6 +75,13 @@ def test_an_exemption_that_covers_another_rule_is_said_to(tmp_path: Path) -> Non
     )
 
 
+def test_each_sentence_stands_in_a_paragraph_of_its_own(tmp_path: Path) -> None:
+    text = explained(
+        tmp_path, "projects: client-alpha, mode: enforce", EXEMPT, ("sup", "EN COURS DE TEST"), ("ca", "RESOLU")
+    )
+    assert all("\n" not in paragraph or "s’applique" in paragraph for paragraph in text.split("\n\n")), text
+
+
 TEMPLATES = sorted((Path(act.__file__).parent / "templates").glob("*.fr.md"))
 POLICIES = [ROOT / "config/cegape.yaml", ROOT / "config/examples/release.yaml"]
 
