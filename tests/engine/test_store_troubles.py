@@ -82,7 +82,7 @@ def small_disk(directory: Path, kib: int) -> Iterator[dict[str, int]]:
             subprocess.run(["umount", str(directory)], check=True)
 
 
-@pytest.mark.parametrize("more", [16, 32, 64, 96, 160, 260, 400])
+@pytest.mark.parametrize("more", [16, 32, 64, 96, 160, 400])
 def test_a_disk_that_fills_up_ends_it_and_with_room_it_goes_on(
     site: Site, undertaker: Undertaker, tmp_path: Path, more: int
 ) -> None:
