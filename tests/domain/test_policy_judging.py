@@ -619,6 +619,17 @@ def test_an_illegal_move_is_judged_again_when_the_time_for_a_reason_is_over_that
     assert certain.review_at is None
 
 
+def test_of_several_times_for_a_reason_the_first_to_end_is_when_to_judge_again() -> None:
+    quarter, half = timedelta(minutes=15), timedelta(minutes=30)
+    for windows in ((quarter, half), (half, quarter)):
+        policy = small(*(replace(never(str(one)), demand=NeedsComment(frozenset(PARTIES), one)) for one in windows))
+        assert judge(PLAIN, policy) == Allowed(review_at=NOON + quarter)
+
+
+def test_a_move_to_where_the_ticket_is_is_no_change() -> None:
+    assert judge(replace(PLAIN, origin=PLAIN.target), small(never("a"))) == Allowed("no change of status")
+
+
 def test_between_the_moments_of_several_rules_each_has_its_own_mode() -> None:
     policy = small(
         never("a", mode_for=SINCE_NOON),

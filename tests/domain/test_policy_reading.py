@@ -353,7 +353,7 @@ def test_what_no_policy_needs_from_yaml_is_told_once_and_taken_for_nothing() -> 
         "p.yaml:2:7: the alias *n: aliases are not part of a policy (write it out)",
     ]
     assert complaints(SMALL.replace("name: small", "name: |\n  12").replace("guide: https", "guide: >\n  https")) == [
-        "p.yaml:4:8: expected a web address, found 'https://example.org/guide\\n'"
+        "p.yaml:5:8: expected a web address, found 'https://example.org/guide\\n'"
     ]
 
 
@@ -379,6 +379,7 @@ IN_VAIN = "into: done, by: staff, comment: {by: staff, within: 1 day}"
         ("into: done, only-by: client", "done", "the rule 'done-by-both' says already who may set 'done' (leave one"),
         ("into: doing, by: staff, only-by: staff", "staff, mode", "this rule never objects: it names every party that"),
         ("into: done, only-into: [done, new]", "[done", "this rule never objects: it names every status that it looks"),
+        ("into: done, only-into: done", "done, mode", "this rule never objects: it names every status that it"),
         ("into: [done, new], only-into: done", "done, mode", "'into' and 'only-into' in one rule (remove 'into')"),
         ("from: new, into: done, after: new", "new, mode", "this rule never objects: 'from' is in 'after' already"),
         ("into: done, after: done", "done, mode", "'done' may come only after done, which need it first"),
@@ -507,6 +508,22 @@ def test_a_chain_of_statuses_that_each_follow_another_is_no_circle() -> None:
 def test_a_policy_in_which_no_ticket_can_be_created_is_found() -> None:
     born = "  born: {creation: true, only-into: doing, mode: enforce, sentence: {fr: a, en: b}, source: a test}\n"
     assert complaints(SMALL + born) == ["p.yaml:16:10: no party may create a ticket in 'new'"]
+
+
+def test_who_may_create_a_ticket_in_a_status_is_no_second_word_on_who_may_set_it() -> None:
+    born = "creation: true, into: doing, only-by: client, mode: observe, sentence: {fr: a, en: b}, source: a test"
+    assert load(f"{SMALL}  born: {{{born}}}\n", "p.yaml").rules[-1].creation
+
+
+def test_every_party_that_is_only_reported_is_named_where_a_rule_is_enforced_in_vain() -> None:
+    auditor = "  auditor: {label: {fr: a, en: b}, roles: Audit, violations: reported}\n"
+    rule = "from: new, by: [staff, auditor], comment: {by: staff, within: 1 day}, mode: enforce"
+    text = SMALL.replace("parties:\n", f"parties:\n{auditor}")
+    told = complaints(f"{text}  vain: {{{rule}, sentence: {{fr: a, en: b}}, source: a test}}\n")
+    assert any(
+        one.endswith("it only concerns auditor and staff, whose violations are reported (write observe)")
+        for one in told
+    )
 
 
 def test_an_exception_that_another_one_above_covers_is_found_however_it_does() -> None:
