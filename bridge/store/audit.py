@@ -345,8 +345,10 @@ class _Check:
         size, chain, root = self._beginning()
         stretches = self._stretches(size, chain)
         processes = min(self._processes, len(stretches))
-        with walk_all(address(self._url), stretches, processes) as walking:
-            if tables and processes > 1:
+        # This process is one of those that work, where there are several.
+        walkers = 0 if processes < 2 else processes - tables
+        with walk_all(address(self._url), stretches, walkers) as walking:
+            if walkers and tables:
                 try:
                     self._compared = self._compare_tables()
                 except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:

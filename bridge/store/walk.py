@@ -67,9 +67,9 @@ class Walked:
 def walk_all(address: str, stretches: Sequence[Stretch], processes: int) -> Iterator[Iterator[Walked]]:
     """Every stretch in order, walked by so many processes at once, beside whatever the caller does before it looks.
 
-    ``address`` is as for ``walk_part``.
+    With 0 it is this process, when it looks. ``address`` is as for ``walk_part``.
     """
-    if processes < 2:
+    if not processes:
         yield (walk_part(address, stretch) for stretch in stretches)
         return
     with contextlib.ExitStack() as held:
