@@ -177,6 +177,7 @@ def test_a_case_that_means_nothing_is_told_at_its_place(
 
 def test_a_file_without_a_list_of_cases_is_none() -> None:
     for text, complaint in (
+        ("cases:\n\t- x\n", "c.yaml:2:1: a tab (indent with spaces)"),
         ("- one\n", "c.yaml:1:1: expected the file of cases as keys with values, found a list"),
         ("cases: []\n", "c.yaml:1:8: expected a list of cases, found a list"),
         ("case: []\n", "c.yaml:1:1: unknown key in the file of cases 'case' (did you mean 'cases'?)"),

@@ -235,6 +235,7 @@ def test_every_word_of_a_policy_reaches_the_value_that_it_is_for() -> None:
         ("é: ok\npolicy: é\x00", "p.yaml:2:10: the character U+0000 is not allowed in YAML"),
         (b"name: CEGAPE\nguide: \xe9t\xe9\n", "p.yaml:2:8: the file is not in UTF-8 (save it as UTF-8)"),
         ("policy: 1\n".encode("utf-16"), "p.yaml:1:1: the file is in UTF-16 (save it as UTF-8)"),
+        ("[[], " * 25, "p.yaml:1:97: this nests deeper than 20 levels"),
         ("[" * 400, "p.yaml:1:21: this nests deeper than 20 levels"),
         ("#" * (MAX_BYTES + 1), "p.yaml:1:1: the file is larger than 512 KiB: this is no policy"),
         (b"\x00" * 1_000_000, "p.yaml:1:1: the file is larger than 512 KiB: this is no policy"),

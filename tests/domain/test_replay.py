@@ -283,18 +283,65 @@ def test_a_creation_that_may_hide_more_is_not_taken_for_a_plain_one() -> None:
     assert [one.words for one in says] == ["allowed"]
 
 
-def test_lives_in_doubt_that_differ_in_their_project_are_judged_apart() -> None:
-    doubtful = told(
-        1, Kind.CREATION, None, IDS[CEGAPE.initial], 1, doubt="no activity shows this change", since=START, at=START
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        (("beta", 1, 1), ("alpha", 1, 1), ("put back", "reported")),
+        (("beta", 1, 1), ("beta", 2, 1), ("put back", "reported")),
+        (("beta", 1, 4), ("beta", 3, 4), ("put back", "allowed")),
+        (("beta", 3, 1), ("beta", 3, 4), ("put back", "allowed")),
+    ],
+    ids=["project", "party", "person", "ticket"],
+)
+def test_lives_in_doubt_that_differ_in_one_thing_are_judged_apart(
+    one: tuple[str, int, int], other: tuple[str, int, int], says: tuple[str, str]
+) -> None:
+    def doubtful(project: str, person: int, work_package: int) -> Life:
+        new, at, doubt = IDS[CEGAPE.initial], START + 120 * MINUTE, "no activity shows this change"
+        born = told(1, Kind.CREATION, None, new, 1, doubt=doubt, since=START, at=START)
+        resolved = told(2, Kind.MOVE, new, IDS[StatusName("RESOLU")], person, since=at, at=at)
+        return Life(WorkPackageId(work_package), ProjectId(1), project, "Bug", [born, resolved])
+
+    for first, second, words in ((one, other, says), (other, one, says[::-1])):
+        found = judgements([doubtful(*first), doubtful(*second)], court(SCOPED))
+        assert tuple(said_[1].words for said_ in found) == words
+
+
+def test_lives_that_differ_in_how_near_a_comment_is_are_judged_apart() -> None:
+    new, refused, at = IDS[CEGAPE.initial], IDS[StatusName("REJETE")], START + 60 * MINUTE
+    changes = [
+        told(1, Kind.CREATION, None, new, 1, since=START, at=START),
+        told(2, Kind.MOVE, new, refused, 2, since=at, at=at),
+    ]
+    moved = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
+    near, far = (
+        Life(WorkPackageId(1), ProjectId(1), "alpha", "Bug", changes, [Comment(ActivityId(9), UserId(2), when, "why")])
+        for when in (moved + timedelta(minutes=15), moved + timedelta(minutes=15, microseconds=1))
     )
-    at = START + 120 * MINUTE
-    rejected = told(2, Kind.MOVE, IDS[CEGAPE.initial], IDS[StatusName("RESOLU")], 1, since=at, at=at)
-    alpha, beta = (
-        Life(WorkPackageId(1), ProjectId(1), project, "Bug", [doubtful, rejected]) for project in ("alpha", "beta")
-    )
-    for several in ([alpha, beta], [beta, alpha]):
-        found = [says[1].words for says in judgements(several, court(SCOPED))]
-        assert found == ["reported" if one is alpha else "put back" for one in several]
+    for several in ([near, far], [far, near]):
+        found = [says[1].words for says in judgements(several, court(CEGAPE))]
+        assert found == ["allowed" if one is near else "reported" for one in several]
+
+
+def test_a_life_without_its_beginning_or_with_a_strange_status_is_left_to_following_the_ticket() -> None:
+    def step(activity: int, kind: Kind, origin: int | None, target: int, person: int) -> Told:
+        at = START + activity * MINUTE
+        return told(activity, kind, origin, target, person, since=at, at=at)
+
+    new, doing, hold = (IDS[StatusName(name)] for name in ("NOUVEAU", "EN COURS", "EN ATTENTE"))
+    orphan = [step(1, Kind.MOVE, doing, IDS[StatusName("REJETE")], 1)]
+    strange = [
+        step(1, Kind.CREATION, None, new, 1),
+        step(2, Kind.MOVE, new, doing, 2),
+        step(3, Kind.MOVE, doing, STRANGE, 2),
+        step(4, Kind.MOVE, STRANGE, hold, 2),
+        step(5, Kind.MOVE, hold, doing, 1),
+    ]
+    for changes, last in ((orphan, "undecided"), (strange, "allowed")):
+        one = Life(WorkPackageId(1), ProjectId(1), "alpha", "Bug", changes)
+        (says,) = judgements([one], court(CEGAPE))
+        assert says == followed(one, CEGAPE)
+        assert says[-1].words == last
 
 
 @pytest.mark.parametrize("doubt", [None, "no activity shows this change"])
