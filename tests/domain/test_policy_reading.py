@@ -234,6 +234,8 @@ def test_every_word_of_a_policy_reaches_the_value_that_it_is_for() -> None:
         ("\n\x07", "p.yaml:2:1: the character U+0007 is not allowed in YAML"),
         ("é: ok\npolicy: é\x00", "p.yaml:2:10: the character U+0000 is not allowed in YAML"),
         (b"name: CEGAPE\nguide: \xe9t\xe9\n", "p.yaml:2:8: the file is not in UTF-8 (save it as UTF-8)"),
+        (b"\xfe\xff" + "policy: 1\n".encode("utf-16-be"), "p.yaml:1:1: the file is in UTF-16 (save it as UTF-8)"),
+        ("a: b\nc: d\ne: \x07\n", "p.yaml:3:4: the character U+0007 is not allowed in YAML"),
         ("policy: 1\n".encode("utf-16"), "p.yaml:1:1: the file is in UTF-16 (save it as UTF-8)"),
         ("[[], " * 25, "p.yaml:1:97: this nests deeper than 20 levels"),
         ("[" * 400, "p.yaml:1:21: this nests deeper than 20 levels"),
@@ -514,6 +516,23 @@ def test_a_policy_in_which_no_ticket_can_be_created_is_found() -> None:
 def test_who_may_create_a_ticket_in_a_status_is_no_second_word_on_who_may_set_it() -> None:
     born = "creation: true, into: doing, only-by: client, mode: observe, sentence: {fr: a, en: b}, source: a test"
     assert load(f"{SMALL}  born: {{{born}}}\n", "p.yaml").rules[-1].creation
+
+
+@pytest.mark.parametrize("scope", ["from: new", "by: client", "types: Bug", "projects: alpha"])
+def test_a_rule_for_some_moves_alone_is_no_second_word_on_who_may_set_a_status(scope: str) -> None:
+    rule = f"into: doing, {scope}, only-by: staff, mode: observe, sentence: {{fr: a, en: b}}, source: a test"
+    assert load(f"{SMALL}  some: {{{rule}}}\n", "p.yaml").rules[-1].id == "some"
+
+
+def test_all_that_a_status_waits_for_in_a_circle_is_named() -> None:
+    rest = "mode: observe, sentence: {fr: a, en: b}, source: a test}\n"
+    told = complaints(
+        f"{SMALL}  one: {{into: done, after: [doing, done], {rest}  two: {{into: doing, after: done, {rest}"
+    )
+    assert [one.partition(": ")[2] for one in told] == [
+        "'done' may come only after doing, done, which need it first",
+        "'doing' may come only after done, which need it first",
+    ]
 
 
 def test_every_party_that_is_only_reported_is_named_where_a_rule_is_enforced_in_vain() -> None:
