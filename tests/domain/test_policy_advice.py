@@ -11,7 +11,7 @@ import pytest
 from bridge.domain.model import Mode
 from bridge.domain.policy.advice import Boxes, advise
 from bridge.domain.policy.rules import After, Filled, NeedsComment, OnlyBy, OtherPerson, SamePerson
-from tests.domain.test_policy_judging import PARTIES, SINCE_NOON, STATUSES, never, small
+from tests.domain.test_policy_judging import NOON, PARTIES, SINCE_NOON, STATUSES, never, small
 
 NEW, DOING, TESTING, DONE, REFUSED = STATUSES
 STAFF, CLIENT = PARTIES
@@ -50,7 +50,7 @@ WHOLE = "a workflow does not change by itself on a day, or in some projects"
     ],
 )
 def test_what_needs_the_bridge_is_told_rule_by_rule(rule: dict[str, Any], reasons: list[str]) -> None:
-    beyond = advise(small(replace(never("a"), **rule))).beyond
+    beyond = advise(small(replace(never("a"), **rule)), NOON).beyond
     assert [one.why for one in beyond if one.rule == "a"] == reasons
     assert [one.why for one in beyond if one.rule is None] == [
         "a ticket may be created in any status: the workflow is not asked then",
@@ -67,7 +67,7 @@ def test_boxes_to_untick_are_those_of_moves_that_are_never_allowed() -> None:
     tested = replace(never("tested"), demand=After(frozenset({TESTING})), into=frozenset({REFUSED}))
     policy = small(by_staff, observed, tested)
     roles = {party.name: tuple(sorted(party.roles)) for party in policy.parties}
-    assert advise(policy).untick == (
+    assert advise(policy, NOON).untick == (
         Boxes(STAFF, roles[STAFF], "", DOING, (DONE,), enforced=False),
         Boxes(CLIENT, roles[CLIENT], "", NEW, (DOING, TESTING), enforced=True),
         Boxes(CLIENT, roles[CLIENT], "", DOING, (TESTING,), enforced=True),
@@ -80,7 +80,7 @@ def test_boxes_to_untick_are_those_of_moves_that_are_never_allowed() -> None:
 
 def test_boxes_are_told_by_type_where_a_rule_names_one() -> None:
     bugs = replace(never("bugs"), types=frozenset({"Bug", "Feature"}), by=frozenset({CLIENT}), origin=frozenset({NEW}))
-    assert [(one.party, one.type, one.origin, one.targets) for one in advise(small(bugs)).untick] == [
+    assert [(one.party, one.type, one.origin, one.targets) for one in advise(small(bugs), NOON).untick] == [
         (CLIENT, "Bug", NEW, (TESTING,)),
         (CLIENT, "Feature", NEW, (TESTING,)),
     ]

@@ -246,11 +246,11 @@ def test_what_no_case_asks_about_is_counted_and_told() -> None:
              for target in (NEW, DOING, DONE) if origin != target]  # fmt: skip
     assert outcome.pairs == len(every) == 18
     assert list(outcome.missing) == [pair for pair in every if pair[1] is not None]
-    assert outcome.covered == pytest.approx(6 / 18)
+    assert outcome.percent == 33
     assert outcome.untested == ("new-by-nobody", "doing-by-staff")  # nobody breaks the third
     assert [(failure.move.target, failure.case.name) for failure in outcome.failures if failure.move] == [(DOING, "n")]
     expecting = cases("name: n, by: client, from: new, into: doing, expect: put back, rules: doing-by-staff")
     assert run(expecting, POLICY).untested == ("new-by-nobody",)
-    assert Outcome((), (), (), 0, ()).covered == 1
+    assert Outcome((), (), (), 0, ()).percent == 100
     off = replace(POLICY, rules=tuple(replace(rule, mode=Mode.OFF) for rule in POLICY.rules))
     assert run((), off).untested == ()

@@ -91,7 +91,7 @@ def french(path: Path) -> list[str]:
     if path in TEMPLATES:
         return path.read_text(encoding="utf-8").splitlines()
     policy = load(path.read_bytes(), path.name)
-    return [one.sentence["fr"] for one in (*policy.rules, *policy.reminders)]
+    return [one.sentence["fr"] for one in policy.rules] + [one.sentence["fr"] for one in policy.reminders]
 
 
 @pytest.mark.parametrize("path", [*TEMPLATES, *POLICIES], ids=lambda path: path.name)
