@@ -10,6 +10,7 @@ import pytest
 from bridge.domain.model import CommentBy, Mode, Move
 from bridge.domain.policy import Policy, load
 from bridge.domain.policy.cases import Case, Outcome, load_cases, run
+from bridge.domain.policy.rules import Exemption
 from bridge.errors import PolicyError
 from tests.domain.test_policy_reading import EVERY_WORD, SMALL
 
@@ -35,12 +36,13 @@ def test_a_case_that_says_little_is_one_plain_move_judged_a_day_later() -> None:
 
 
 def test_every_fact_of_a_case_reaches_its_move() -> None:
+    at = datetime(2026, 12, 31, tzinfo=UTC)
     (case,) = cases(
         "name: n, by: client, history: [new, doing], into: done, project: alpha, type: Bug, ticket: 42, on: 2026-12-31,"
         " later: 2 hours, comment: {by: staff, after: 5 minutes}, fields: {Risk: High, Size: ''}, person: 7,"
-        " persons: {author: 7, assignee: 8, doing: 9}, expect: put back, rules: done-by-both, exemption: e"
+        " persons: {author: 7, assignee: 8, doing: 9}, expect: put back, rules: done-by-both, exemption: e",
+        policy=replace(POLICY, exemptions=(Exemption("e", "an owner", "a reason", at),)),
     )
-    at = datetime(2026, 12, 31, tzinfo=UTC)
     (move,) = case.moves
     assert move == Move(
         party=CLIENT,
@@ -178,7 +180,7 @@ def test_a_case_that_means_nothing_is_told_at_its_place(
 def test_a_file_without_a_list_of_cases_is_none() -> None:
     for text, complaint in (
         ("cases:\n\t- x\n", "c.yaml:2:1: a tab (indent with spaces)"),
-        ("- one\n", "c.yaml:1:1: expected the file of cases as keys with values, found a list"),
+        ("- one\n", "c.yaml:1:1: expected the file of cases as keys with values, found a list (its keys: cases)"),
         ("cases: []\n", "c.yaml:1:8: expected a list of cases, found a list"),
         ("case: []\n", "c.yaml:1:1: unknown key in the file of cases 'case' (did you mean 'cases'?)"),
     ):
