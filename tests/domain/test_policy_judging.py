@@ -367,6 +367,13 @@ PLAIN = Move(PARTIES[1], STATUSES[0], STATUSES[2], frozenset(STATUSES[:1]), NOON
 SINCE_NOON = (ModeFor(Mode.OBSERVE, since=NOON),)
 
 
+def test_an_order_is_not_met_by_a_status_that_the_policy_does_not_know() -> None:
+    tested = replace(never("tested"), demand=After(frozenset({STATUSES[1]})))
+    visited = frozenset({STATUSES[0], StatusName("elsewhere")})
+    assert isinstance(judge(replace(PLAIN, visited=visited), small(tested)), Illegal)
+    assert judge(replace(PLAIN, visited=visited | {STATUSES[1]}), small(tested)) == Allowed()
+
+
 @pytest.mark.parametrize(
     ("policy", "here", "there"),
     [

@@ -575,6 +575,13 @@ def test_an_exception_that_another_one_above_covers_is_found_however_it_does() -
             load(text, "p.yaml")
 
 
+def test_each_exception_that_is_covered_is_told() -> None:
+    rest = "mode: enforce, sentence: {fr: a, en: b}, source: a test"
+    three = "[{projects: a, mode: off}, {projects: a, mode: observe}, {projects: a, mode: enforce}]"
+    told = complaints(f"{SMALL}  again: {{into: done, by: client, after: doing, mode-for: {three}, {rest}}}\n")
+    assert [one.partition(": ")[2] for one in told] == ["an exception above fits all of this already (remove one)"] * 2
+
+
 def test_a_second_exemption_of_one_name_is_told_at_its_name() -> None:
     line = "  - {{owner: me, tickets: {0}, reason: a test, until: 2026-12-31, id: a}}\n"
     told = complaints(SMALL + "exemptions:\n" + line.format(1) + line.format(2))

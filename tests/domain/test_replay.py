@@ -265,6 +265,9 @@ def test_lives_that_differ_in_who_moved_are_judged_apart_where_a_rule_asks_for_i
         pytest.param(("EN COURS DE TEST", "RESOLU", "EN COURS", "RESOLU"), (2, 1, 2, 1), id="reopened, so not tested"),
         pytest.param(("EN COURS DE TEST", "RESOLU", "REJETE", "RESOLU"), (2, 1, 2, 1), id="not reopened, so tested"),
         pytest.param(("RESOLU", "EN COURS", "RESOLU"), (1, 1, 1), id="taken back to where a reported move led"),
+        pytest.param(
+            ("RESOLU", "EN COURS", "RESOLU", "NOUVEAU"), (1, 1, 1, 1), id="and from there to where it was lawful"
+        ),
         pytest.param(("EN COURS", "REJETE", "EN COURS"), (2, 1, 3), id="taken back to where it was lawful"),
         pytest.param(("RESOLU", "EN COURS", "NOUVEAU"), (2, 1, 1), id="taken back to before a reported move"),
         pytest.param(("REJETE", "EN ATTENTE"), (1, 3), id="a person with an exemption"),
@@ -274,7 +277,8 @@ def test_where_nothing_is_in_doubt_a_replay_says_what_following_the_ticket_says(
     policy: Policy, statuses: tuple[str, ...], people: tuple[int, ...]
 ) -> None:
     plain = life("NOUVEAU", *statuses, people=(1, *people), work_package=4)
-    assert list(judgements([plain], court(policy))) == [followed(plain, policy)]
+    for one in (plain, plain._replace(identifier="beta", type="Feature")):
+        assert list(judgements([one], court(policy))) == [followed(one, policy)]
 
 
 def test_a_creation_that_may_hide_more_is_not_taken_for_a_plain_one() -> None:
