@@ -616,6 +616,13 @@ def test_an_objection_by_the_facts_comes_alone_and_with_who_may_move_and_where_t
     assert [one.rule for one in both.objections] == ["filled", "risk"]
 
 
+def test_who_may_make_the_move_is_told_of_the_status_that_it_leaves() -> None:
+    from_new = replace(never("from-new"), origin=frozenset(STATUSES[:1]), demand=OnlyBy(frozenset(PARTIES[:1])))
+    verdict = judge(PLAIN, small(from_new))
+    assert isinstance(verdict, Illegal)
+    assert verdict.objections[0].allowed_parties == PARTIES[:1]
+
+
 def test_an_illegal_move_is_judged_again_when_the_time_for_a_reason_is_over_that_another_rule_gives() -> None:
     waiting = replace(never("comment"), demand=NeedsComment(frozenset(PARTIES), timedelta(minutes=15)))
     verdict = judge(PLAIN, small(never("a"), waiting))
