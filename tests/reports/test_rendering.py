@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -429,14 +430,27 @@ def test_texts_stay_readable_when_they_are_made_harmless() -> None:
     assert harmless("one\r\n  two\tthree") == "one two three"
 
 
-@pytest.mark.filterwarnings("ignore::ImportWarning")
-def test_pdf_is_a_document_or_says_how_to_get_its_extra(desk: Desk) -> None:
-    report = catalog.make("reverts", desk)
-    if importlib.util.find_spec("weasyprint"):
-        assert render(report, SPOKEN["fr"], "pdf").startswith(b"%PDF")
-    else:
-        with pytest.raises(ConfigError, match=r"openproject-bridge\[pdf\]"):
-            render(report, SPOKEN["fr"], "pdf")
+@pytest.mark.paper
+@pytest.mark.parametrize("name", ["violations", "time-in-status", "completeness"])
+@pytest.mark.parametrize("code", ["fr", "en"])
+def test_a_pdf_is_tagged_and_holds_what_the_page_says(desk: Desk, name: str, code: str, tmp_path: Path) -> None:
+    report = catalog.make(name, desk)
+    path = tmp_path / "report.pdf"
+    path.write_bytes(render(report, SPOKEN[code], "pdf"))
+    told = subprocess.run(["pdfinfo", path], check=True, capture_output=True, text=True).stdout
+    assert re.search(r"Tagged: +yes", told)
+    assert re.search(r"JavaScript: +no", told)
+    text = subprocess.run(["pdftotext", "-raw", path, "-"], check=True, capture_output=True, text=True).stdout
+    said = "".join(text.split())
+    firsts = [row[0] for row in report.tables[0].rows if isinstance(row[0], str)]
+    for words in (report.title, *(table.title for table in report.tables), *firsts):
+        assert "".join(words.split()).casefold() in said.casefold()
+
+
+def test_pdf_without_its_extra_says_how_to_get_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    with pytest.raises(ConfigError, match=r"openproject-bridge\[pdf\].*libpango"):
+        render(catalog.make("reverts", desk), SPOKEN["fr"], "pdf")
 
 
 def test_conventions_of_one_desk_do_not_leak_into_another(template: Path, tmp_path: Path) -> None:
