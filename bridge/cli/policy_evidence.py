@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from bridge.domain.policy import Policy
     from bridge.domain.policy.rules import Exemption, Rule
     from bridge.store.ledger import Ledger
-    from bridge.store.queries import Ruled, Snapshot
+    from bridge.store.rows import Ruled
+    from bridge.store.snapshot import Snapshot
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every ledger."""

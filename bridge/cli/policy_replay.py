@@ -29,7 +29,7 @@ from bridge.errors import ConfigError
 
 if TYPE_CHECKING:
     from bridge.domain.policy import Policy
-    from bridge.store.queries import Snapshot
+    from bridge.store.snapshot import Snapshot
 
 
 NOT_KEPT = frozenset({"assignee", "fields"})

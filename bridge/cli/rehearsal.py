@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from bridge.simulator import Clock, Instance
     from bridge.simulator.script import Player
     from bridge.store.ledger import Ledger
-    from bridge.store.queries import Queries, Ruled
+    from bridge.store.queries import Queries
+    from bridge.store.rows import Ruled
 
 MINUTE = timedelta(minutes=1)
 

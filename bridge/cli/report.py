@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bridge.reports.scheduled import Schedule
     from bridge.reports.values import Report
     from bridge.settings import Settings
-    from bridge.store.queries import Snapshot
+    from bridge.store.snapshot import Snapshot
 
 app = typer.Typer(help="Reports, from the ledger alone.", no_args_is_help=True, rich_markup_mode=None)
 

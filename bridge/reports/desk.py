@@ -18,8 +18,9 @@ from bridge.reports.language import Language
 from bridge.reports.period import Period
 from bridge.reports.titles import Title, titles
 from bridge.reports.values import Fact, Figure, Report, Table
-from bridge.store.queries import Ruled, Snapshot, StatusRow
+from bridge.store.rows import Ruled, StatusRow
 from bridge.store.schema import instant, microseconds
+from bridge.store.snapshot import Snapshot
 
 SHORT_HASH = 12
 """Characters of a policy's hash that are shown: no two policies of one site will ever share them."""

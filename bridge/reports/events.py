@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.reports.language import Language
 from bridge.reports.reasons import translated
-from bridge.store.queries import Event
+from bridge.store.rows import Event
 from bridge.store.schema import EntryKind
 
 

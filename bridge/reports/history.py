@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bridge.domain.model import DecisionId
 from bridge.store.facts import decision_id
-from bridge.store.queries import NUMBERS, Steps
+from bridge.store.rows import NUMBERS, Steps
 
 NEVER = -1
 """No such moment, person or status."""

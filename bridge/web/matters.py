@@ -8,8 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from bridge.domain.model import UserId, WorkPackageId
-from bridge.store.queries import Overview, Snapshot
+from bridge.store.rows import Overview
 from bridge.store.schema import EntryKind
+from bridge.store.snapshot import Snapshot
 
 
 class MatterKind(StrEnum):

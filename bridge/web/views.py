@@ -18,7 +18,7 @@ from bridge.reports.definitions.violations import outcome
 from bridge.reports.desk import Desk, Source
 from bridge.reports.language import Language
 from bridge.reports.period import Period
-from bridge.store.queries import Attempt, Life, Outline, Ruled
+from bridge.store.rows import Attempt, Life, Outline, Ruled
 from bridge.web.language import Voice
 from bridge.web.site import Site
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.reports.reasons import translated
-from bridge.store.queries import Event
+from bridge.store.rows import Event
 from bridge.store.schema import EntryKind
 from bridge.web.language import Voice
 

@@ -22,8 +22,10 @@ from bridge.simulator.nouns import Version
 from bridge.simulator.transport import After, Before
 from bridge.store.audit import verify
 from bridge.store.ledger import Ledger
-from bridge.store.queries import Event, Queries, Snapshot
+from bridge.store.queries import Queries
+from bridge.store.rows import Event
 from bridge.store.schema import EntryKind
+from bridge.store.snapshot import Snapshot
 from bridge.wiring import Pause
 
 ROOT = Path(__file__).parents[2]

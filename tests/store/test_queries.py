@@ -39,8 +39,9 @@ from bridge.store import schema
 from bridge.store.erasure import redact_text
 from bridge.store.facts import Decision, Intent, Outcome, StoredAction, TicketReading
 from bridge.store.ledger import Ledger
-from bridge.store.queries import Queries, Snapshot
+from bridge.store.queries import Queries
 from bridge.store.schema import EntryKind
+from bridge.store.snapshot import Snapshot
 
 T0 = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

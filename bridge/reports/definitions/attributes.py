@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from html import unescape
 from operator import itemgetter
 
-from bridge.store.queries import Snapshot
+from bridge.store.snapshot import Snapshot
 
 _LINE = re.compile(
     r"<strong>([^<]*)</strong> [^<]*"

@@ -10,7 +10,7 @@ from bridge.reports import events
 from bridge.reports.definitions.counting import share, tally
 from bridge.reports.desk import Desk
 from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
-from bridge.store.queries import Event
+from bridge.store.rows import Event
 from bridge.store.schema import EntryKind
 
 GAP = timedelta(hours=1)

@@ -15,7 +15,7 @@ from bridge.reports.desk import Desk
 from bridge.reports.period import Period
 from bridge.reports.titles import Title
 from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
-from bridge.store.queries import Life, Ruled
+from bridge.store.rows import Life, Ruled
 
 
 def explain(desk: Desk, work_package: WorkPackageId) -> Report:

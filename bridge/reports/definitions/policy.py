@@ -12,7 +12,7 @@ from bridge.reports.definitions.counting import grouped, largest_first, tally
 from bridge.reports.definitions.violations import origin_name, outcome
 from bridge.reports.desk import Desk
 from bridge.reports.values import Cell, Column, Figure, Kind, LazyRows, Report, Table
-from bridge.store.queries import Ruled
+from bridge.store.rows import Ruled
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _END = datetime(9999, 12, 31, tzinfo=UTC)

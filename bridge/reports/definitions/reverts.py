@@ -8,7 +8,7 @@ from datetime import timedelta
 from bridge.reports.definitions.counting import grouped, largest_first, percentile, share, tally
 from bridge.reports.desk import Desk
 from bridge.reports.values import Chart, Column, Figure, Kind, Report, Series, Shape, Table
-from bridge.store.queries import Attempt
+from bridge.store.rows import Attempt
 
 _WAITED = (
     timedelta(seconds=10),

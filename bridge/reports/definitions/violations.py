@@ -10,7 +10,7 @@ from bridge.reports.definitions.counting import grouped, largest_first, share, t
 from bridge.reports.desk import Desk
 from bridge.reports.period import DAY
 from bridge.reports.values import Cell, Chart, Column, Figure, Kind, Report, Series, Shape, Table
-from bridge.store.queries import Outline, Ruled
+from bridge.store.rows import Outline, Ruled
 
 DAILY = 62
 """Up to so many days the trend is by day: two months still fit across a page."""
