@@ -323,7 +323,7 @@ def test_what_a_question_does_not_tell_is_said_with_the_rules_that_ask_for_it(br
 
 def test_an_explanation_speaks_the_readers_language_throughout(bridge: Bridge) -> None:
     ran = bridge("policy", "explain", "In review -> Approved", "--as", "developer", "-l", "fr", str(RELEASE))
-    assert ran.out.splitlines()[0].endswith(" : non jugé : on ne sait pas qui a déplacé le ticket")
+    assert ran.out.splitlines()[0].endswith(" : non jugé : on ne sait pas qui a déplacé la demande")
     ran = bridge("policy", "explain", "RESOLU -> EN COURS", "--as", "cegape", str(CEGAPE))
     assert ran.out.splitlines()[1] == "note : réouverture"
 

@@ -361,7 +361,7 @@ def test_what_no_policy_needs_from_yaml_is_told_once_and_taken_for_nothing() -> 
 
 
 def test_a_key_without_a_colon_is_told_in_words() -> None:
-    assert complaints("policy: 1\nname small\nlanguage: en\n") == ["p.yaml:3:1: a key without ':'"]
+    assert complaints("policy: 1\nname small\nlanguage: en\n") == [f"p.yaml:2:1: {NO_COLON}"]
 
 
 ENDLESS = "into: done, by: client, after: doing, "

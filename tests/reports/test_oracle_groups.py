@@ -536,6 +536,22 @@ def test_a_client_sees_what_was_closed_and_each_of_their_moves_that_was_put_back
         assert counts(report, "by-rule", ("rule",), "put-back") == Counter(m.rule for m in put_back)
 
 
+def test_a_rule_is_one_row_for_its_breaker_whether_an_exemption_covered_another_or_not(
+    template: Path, tmp_path: Path
+) -> None:
+    def broken(minute: int, mode: Mode) -> Move:
+        at = datetime(2026, 3, 24, 9, minute, tzinfo=UTC)
+        return Move(at, "REJETE", 59, "client", "illegal", "a-rule", mode, put_back=timedelta(minutes=1))
+
+    moves = tuple(broken(minute, mode) for minute, mode in enumerate((Mode.ENFORCE, Mode.OBSERVE)))
+    case = (
+        World((Ticket(1, moves),), DAYS.until, DAYS.until),
+        Period(date(2026, 3, 24), date(2026, 3, 24), ALL_SUNDAY.zone),
+    )
+    with made("my-reverted-moves", case, template, tmp_path, person=59) as (report, _):
+        assert counts(report, "by-rule", ("rule",), "put-back") == Counter({"a-rule": 2})
+
+
 @on_random_histories
 @given(case=worlds())
 def test_one_tickets_life_tells_each_move_once_with_what_became_of_it(

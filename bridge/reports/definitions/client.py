@@ -64,7 +64,9 @@ def my_reverted_moves(desk: Desk) -> Report:
     ]
     instead = snapshot.alternatives(found)
     attempts = {attempt.seq: attempt for attempt in snapshot.attempts(projects=desk.projects)}
-    groups = grouped(found, range(len(found)), lambda ruled: (ruled.rule or "", desk.reason(ruled)))
+    groups = grouped(
+        found, range(len(found)), lambda ruled: (ruled.rule or "", ruled.sentence.get(desk.language.code, ""))
+    )
     rows: list[Sequence[Cell]] = [
         (
             ruled.id,
@@ -93,7 +95,7 @@ def my_reverted_moves(desk: Desk) -> Report:
         figures=[
             Figure("put-back", text("Put back"), Kind.COUNT, tally(range(len(found)))),
             Figure("tickets", text("Tickets"), Kind.COUNT, len({ruled.work_package for ruled in found})),
-            Figure("rules", text("Rules"), Kind.COUNT, len(groups)),
+            Figure("rules", text("Rules"), Kind.COUNT, len({rule for rule, _ in groups})),
         ],
         tables=[
             Table(
