@@ -118,7 +118,7 @@ class _Past:
 def _lawful(lawful: frozenset[StatusId | None], judged: Judged, scene: Scene) -> frozenset[StatusId | None]:
     """Where going back is no violation after this change: where the ticket legally was, or may have been."""
     change = judged.change
-    if judged.verdict == Allowed(TAKEN_BACK):
+    if judged.verdict == Allowed(TAKEN_BACK) and judged.party is not None and scene.policy.reverts(judged.party):
         return lawful  # what was lawful before is so again; where it is in doubt, this does not settle it
     if change.kind is Kind.CREATION:
         lawful = frozenset({scene.ids[scene.policy.initial]})
@@ -213,6 +213,8 @@ class _Judging:
         sure = self.past.sure
         if not isinstance(verdict, Allowed) or sure == self.past.visited:
             return False
+        if verdict == Allowed(TAKEN_BACK) and self.past.lawful == {self.change.target}:
+            return False  # whatever else stands, the ticket belongs there
         return isinstance(judge(replace(move, visited=sure), self.scene.policy), Illegal)
 
     def _verdict(self, move: Move) -> Verdict:

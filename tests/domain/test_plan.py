@@ -423,6 +423,24 @@ def test_a_move_that_is_only_allowed_if_an_earlier_one_stands_may_be_taken_back_
     assert put_back_to(again.course()) == NON_VALIDE
 
 
+def test_what_was_certainly_taken_back_is_no_place_to_go_back_to_though_other_moves_are_in_doubt() -> None:
+    no_done, closed = rule("no-done", NOBODY, into=DONE), rule("closed", OnlyInto(frozenset()), origin=names(DONE))
+    within = replace(scene(small(no_done, closed)), enforced_since={no_done.id: minute(45), closed.id: minute(45)})
+    waiting = History(AGENT).then(STRANGER, DOING).then(AGENT, HOLD)
+    course = waiting.then(AGENT, DONE).then(OTHER_AGENT, HOLD).then(AGENT, DONE).course(within)
+    assert outcomes(course) == ["allowed", "undecided", "allowed", "NO-DONE", "allowed", "NO-DONE"]
+    assert put_back_to(course) == HOLD
+
+
+def test_where_the_reported_party_puts_a_ticket_it_belongs_though_it_only_came_back_there() -> None:
+    def back_to_resolu(by: UserId) -> Course:
+        return History(AGENT).then(AGENT, RESOLU).then(AGENT, EN_COURS).then(by, RESOLU).then(AGENT, NOUVEAU).course()
+
+    assert outcomes(back_to_resolu(SUPPORT))[-2:] == ["allowed", "NOUVEAU-JAMAIS-A-LA-MAIN resolu-est-clos"]
+    assert put_back_to(back_to_resolu(SUPPORT)) == RESOLU
+    assert outcomes(back_to_resolu(AGENT))[-2:] == ["allowed", "allowed"]  # NOUVEAU is where it would be without them
+
+
 def test_a_move_with_the_benefit_of_the_doubt_may_be_taken_back_too() -> None:
     born = History(AGENT, EN_ATTENTE, maybe_merged=True).then(AGENT, NOUVEAU)
     assert outcomes(born.course()) == ["allowed", "allowed"]

@@ -230,15 +230,17 @@ class Oracle:
     def may_be_legal(self, ticket: Ticket, since: Mapping[int, datetime]) -> frozenset[str]:
         """Where the ticket legally stands, and where else it may seem to for whoever cannot be sure of all its moves.
 
-        Only the last legal move counts, the steps that its activity may hide, and what was moved since in doubt.
+        Only the last legal move counts, the steps that its activity may hide, and what was moved since in doubt; and the
+        one before, if the activity of the last one hides where it led.
         """
         found = frozenset[str]()
         deeds = self.deeds(ticket.id)
+        ends = {one.activity: one.target for one, _ in self.as_shown(ticket)}
         for number, deed in enumerate(deeds, 1):
             course = follow(deeds[:number], since)
             assert course.legal is not None
             if not course.breaches:
-                found = course.legal_as_shown
+                found = course.legal_as_shown | (found if ends.get(deed.activity) != deed.target else frozenset())
             elif self.excuse(ticket, deed, since) not in (None, NO_TRACE):
                 found |= {course.legal, deed.target}
             else:
