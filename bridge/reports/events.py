@@ -50,20 +50,37 @@ def details(event: Event, language: Language) -> str:
         "activity": text("activity"),
         "by": text("by"),
         "cycles": text("cycles"),
+        "decided": text("moves judged"),
         "decision": text("decision"),
         "format": text("format"),
+        "gone": text("tickets gone out of sight"),
         "hash": text("version"),
+        "illegal": text("illegal moves"),
+        "listed": text("tickets listed"),
         "matter": text("about"),
         "mode": text("mode"),
         "period": text("period"),
         "person": text("person"),
+        "polls_done": text("polls done"),
+        "polls_missed": text("polls missed"),
+        "read": text("tickets read"),
         "reason": text("reason"),
         "reminder": text("reminder"),
         "report": text("report"),
+        "requests": text("requests"),
+        "snapshot": text("comparison with every visible ticket"),
+        "undecided": text("moves not judged"),
+        "unreadable": text("failed readings"),
         "written": text("written"),
     }
+
+    def said(key: str, value: object) -> str:
+        if isinstance(value, bool):
+            return text("yes") if value else text("no")
+        return translated(str(value)[:12] if key == "hash" else str(value), language)
+
     return ", ".join(
-        f"{names.get(key, key)}{language.colon}{translated(str(value)[:12] if key == 'hash' else str(value), language)}"
+        f"{names.get(key, key)}{language.colon}{said(key, value)}"
         for key, value in event.details.items()
-        if key != "at" and not isinstance(value, list | dict)
+        if key != "at" and value is not None and not isinstance(value, list | dict)
     )

@@ -77,7 +77,8 @@ class _Cells:
         self._language = language
         self._most = rows
         columns = report.rows.columns
-        self._naming = next((n for n, column in enumerate(columns) if column.kind is Kind.DECISION), None)
+        named = [n for kind in (Kind.DECISION, Kind.ENTRY) for n, column in enumerate(columns) if column.kind is kind]
+        self._naming = named[0] if named else None
 
     def rows(self, table: Table, most: int, identified: bool) -> Markup:
         """The rows of a table's body; with anchors where others lead to them."""
@@ -109,19 +110,19 @@ class _Cells:
             if not self._report.ticket_url:
                 return f"#{text}"
             return f'<a href="{escape(self._report.ticket_url)}/work_packages/{text}">#{text}</a>'
-        if isinstance(cell, Tally) and cell.total and self._folds:
+        if isinstance(cell, Tally) and cell.rows and self._folds:
             return f"<details><summary>{text}</summary><ul>{self._behind(cell)}</ul></details>"
         return f"<bdi>{text}</bdi>" if kind is Kind.TEXT else str(text)
 
     def _behind(self, tally: Tally) -> str:
-        """The rows behind a number, by the decisions that name them."""
+        """The rows behind a number, by the decisions that name them, or else their entries in the ledger."""
         lines = []
         for place in tally.rows[:BEHIND]:
             row = self._report.rows.rows[place]
             name = escape(harmless(str(row[self._naming])) if self._naming is not None else f"#{place + 1}")
             lines.append(f'<li><a href="#row-{place}">{name}</a></li>' if place < self._most else f"<li>{name}</li>")
-        if tally.total > BEHIND:
-            more = self._language.plural("and {count} more", "and {count} more", tally.total - BEHIND)
+        if len(tally.rows) > BEHIND:
+            more = self._language.plural("and {count} more", "and {count} more", len(tally.rows) - BEHIND)
             lines.append(f"<li>{escape(more)}</li>")
         return "".join(lines)
 

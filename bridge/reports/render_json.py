@@ -16,7 +16,10 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class CountedValue:
-    """A count, and the positions of the counted rows in ``rows.rows``."""
+    """A count, and the positions of the counted rows in ``rows.rows``.
+
+    Of different people or tickets, one row each; of a sum, the rows that say its parts.
+    """
 
     count: int
     rows: list[int]

@@ -36,7 +36,10 @@ class Kind(StrEnum):
 
 
 class Tally(NamedTuple):
-    """A count, and where the counted rows stand in the report's table of rows."""
+    """A count, and where the counted rows stand in the report's table of rows.
+
+    Of different people or tickets, one row each; of a sum, the rows that say its parts.
+    """
 
     total: int
     rows: Sequence[int]

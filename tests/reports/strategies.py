@@ -112,6 +112,7 @@ def tickets(draw: st.DrawFn, number: int, begin: datetime, policy: Policy = POLI
 def _put_back(draw: st.DrawFn, move: Move) -> Move:
     others = [Outcome.SUPERSEDED, Outcome.REFUSED, Outcome.GIVEN_UP]
     outcome = draw(st.sampled_from([*[Outcome.EXPLAINED] * 5, *others]))
+    move = replace(move, conflicts=draw(st.integers(0, 2)))
     if outcome is Outcome.EXPLAINED:
         return replace(move, put_back=HALF_HOUR * draw(st.integers(1, 4)))
     return replace(move, outcome=outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 
 from bridge.domain.model import Mode
 from bridge.reports import catalog
+from bridge.reports.definitions.explain import explain
 from bridge.reports.period import Period
-from bridge.reports.values import Report, Table, Tally
+from bridge.reports.values import Kind, Report, Table, Tally
 from bridge.store.facts import Outcome
 from tests.reports.oracle import Truth, rank
 from tests.reports.strategies import ALL_SUNDAY, worlds
@@ -123,11 +125,6 @@ def test_every_count_leads_to_as_many_rows_as_it_says_and_to_the_right_ones(
     with reported(template, tmp_path, period, world, held=ALL_SUNDAY, projects=frozenset({11, 13})) as desk:
         for name in catalog.REPORTS:
             report = catalog.make(name, desk)
-            cells = [cell for each in report.all_tables for row in each.rows for cell in row]
-            for cell in [*cells, *(f.value for f in report.figures)]:
-                if isinstance(cell, Tally):
-                    assert cell.total == len(cell.rows) == len(set(cell.rows)), name
-                    assert all(0 <= place < len(report.rows.rows) for place in cell.rows), name
             for each in report.all_tables:
                 assert all(len(row) == len(each.columns) for row in each.rows), (name, each.key)
         by_rule = catalog.make("violations", desk)
@@ -135,6 +132,115 @@ def test_every_count_leads_to_as_many_rows_as_it_says_and_to_the_right_ones(
         for rule, tally in ((row[0], row[2]) for row in table(by_rule, "by-rule").rows):
             assert isinstance(tally, Tally)
             assert {by_rule.rows.rows[n][place] for n in tally.rows} == {rule}
+
+
+AS_IT_IS_NOW = "told as it is now: no event of the period"
+IN_THE_POLICY = "counted in the policy, not in the ledger"
+ROWS_ELSEWHERE = {
+    ("violations", "by-party", "moves"): "allowed moves are only counted, to tell a share of them",
+    ("flow", "by-time", "open"): "the report on ages with that day as its last has them",
+    ("flow", "by-status", "status-*"): "the report on ages with that day as its last has them",
+    ("policy", "", "rules"): IN_THE_POLICY,
+    ("policy", "", "never"): IN_THE_POLICY,
+    ("policy", "", "exemptions"): IN_THE_POLICY,
+    ("policy", "exemptions", "ever"): "in the whole ledger, not in the period",
+    ("completeness", "", "unsynced"): AS_IT_IS_NOW,
+    ("completeness", "mirror", "count"): AS_IT_IS_NOW,
+    ("completeness", "checkpoints", "entries"): "how long the record was",
+    ("my-requests", "", "closed"): "a table of its own, with the ledger's entries",
+}
+"""Counts that lead to no rows of their report, and why: report, table (none: a figure), key."""
+
+SUMS = {
+    ("reverts", "outcomes", "conflicts"),
+    ("completeness", "", "missed"),
+    ("completeness", "reading", "count"),
+}
+"""Not how many rows there are, but what is said in them."""
+
+
+def counts_of(report: Report) -> Iterator[tuple[tuple[str, str, str], object]]:
+    """Every count of a report, by where it stands. A number in a row that names its entry is that entry's own."""
+    for each in report.figures:
+        if each.kind is Kind.COUNT:
+            yield (report.name, "", each.key), each.value
+    for one in report.all_tables:
+        if any(c.kind is Kind.ENTRY for c in one.columns):
+            continue
+        for place, c in enumerate(one.columns):
+            if c.kind is Kind.COUNT:
+                for row in one.rows:
+                    yield (report.name, one.key, re.sub(r"^status-.*", "status-*", c.key)), row[place]
+
+
+def check_that_counts_have_rows(report: Report) -> None:
+    for where, cell in counts_of(report):
+        if where in ROWS_ELSEWHERE:
+            assert not isinstance(cell, Tally), where
+            continue
+        assert isinstance(cell, Tally), where
+        assert len(cell.rows) == len(set(cell.rows)), where
+        assert cell.total == len(cell.rows) or where in SUMS, where
+        assert all(0 <= place < len(report.rows.rows) for place in cell.rows), where
+    entry = next(n for n, c in enumerate(report.rows.columns) if c.kind is Kind.ENTRY)
+    assert all(isinstance(row[entry], int) for row in report.rows.rows), report.name
+
+
+@on_random_histories
+@given(case=worlds())
+def test_every_count_of_every_report_leads_to_its_rows_and_their_entries_but_for_the_named_ones(
+    case: tuple[World, Period], template: Path, tmp_path: Path
+) -> None:
+    world, period = case
+    with reported(template, tmp_path, period, world, held=ALL_SUNDAY, projects=frozenset({11, 13})) as desk:
+        for name in catalog.REPORTS:
+            check_that_counts_have_rows(catalog.make(name, desk))
+        for ticket in world.tickets:
+            check_that_counts_have_rows(explain(desk, ticket.id))  # type: ignore[arg-type]
+        mine = catalog.make("my-requests", desk)
+        closed = table(mine, "closed")
+        assert figure(mine, "closed") == len(closed.rows)
+        assert closed.columns[-1].kind is Kind.ENTRY
+
+
+def behind(report: Report, value: object, name: str) -> list[object]:
+    """What the rows behind a count say in a column."""
+    assert isinstance(value, Tally)
+    place = next(n for n, c in enumerate(report.rows.columns) if c.key == name)
+    return [report.rows.rows[n][place] for n in value.rows]
+
+
+def raw(report: Report, key: str) -> object:
+    return next(f.value for f in report.figures if f.key == key)
+
+
+@on_random_histories
+@given(case=worlds())
+def test_behind_people_and_tickets_stands_one_row_each_and_behind_never_there_whoever_was_not(
+    case: tuple[World, Period], template: Path, tmp_path: Path
+) -> None:
+    with made("violations", case, template, tmp_path) as (report, truth):
+        people = {PEOPLE[m.person] for _, _, m in moves_in(truth) if m.verdict == "illegal"}
+        assert Counter(behind(report, raw(report, "people"), "person")) == Counter(people)
+    with made("closed", case, template, tmp_path) as (report, _):
+        assert Counter(behind(report, raw(report, "people"), "person")) == Counter(
+            set(column(report, "closings", "person"))
+        )
+    with made("time-in-status", case, template, tmp_path) as (report, truth):
+        alive = {t.id for t in truth.world.tickets if truth.lives[t.id] and truth.lives[t.id][0].since < truth.until}
+        assert sorted(behind(report, raw(report, "tickets"), "ticket")) == sorted(alive)  # type: ignore[type-var]
+        by_status = table(report, "by-status")
+        keys = [c.key for c in by_status.columns]
+        for row in by_status.rows:
+            seen = {s.ticket.id for s in truth.stays() if s.status == row[0] and s.since < truth.until}
+            assert Counter(behind(report, row[keys.index("never")], "ticket")) == Counter(alive - seen)
+            ended = {s.ticket.id for s in truth.stays() if s.status == row[0] and truth.within(s.until)}
+            assert Counter(behind(report, row[keys.index("tickets")], "ticket")) == Counter(ended)
+    with made("flow", case, template, tmp_path) as (report, truth):
+        for key, at in (("before", truth.since), ("open", truth.end)):
+            just_before = at - timedelta(microseconds=1)
+            open_ = {t.id for t in truth.world.tickets if truth.is_open(truth.status_at(t, just_before))}
+            assert Counter(behind(report, raw(report, key), "ticket")) == Counter(open_)
 
 
 @on_random_histories
@@ -161,6 +267,12 @@ def test_reverts_are_counted_by_outcome_and_by_how_long_moves_stood(
         if mine:
             assert outcomes["refused by OpenProject"] == sum(m.outcome is Outcome.REFUSED for m in mine)
             assert outcomes["given up: not proven well enough"] == sum(m.outcome is Outcome.GIVEN_UP for m in mine)
+        assert sum(m.conflicts for m in mine) == sum(
+            n for n in column(report, "outcomes", "conflicts") if isinstance(n, int)
+        )
+        for row in table(report, "outcomes").rows:
+            assert [n for n in behind(report, row[3], "conflicts") if n] == behind(report, row[3], "conflicts")
+            assert sum(behind(report, row[3], "conflicts")) == _value(row[3])  # type: ignore[arg-type]
         assert sum(n for n in column(report, "times", "reverts") if isinstance(n, int)) == len(waited)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
@@ -31,12 +32,15 @@ from tests.reports.strategies import ALL_SUNDAY, worlds
 from tests.reports.test_oracle import (
     LABEL,
     approx,
+    behind,
+    check_that_counts_have_rows,
     column,
     counts,
     figure,
     made,
     moves_in,
     on_random_histories,
+    raw,
     table,
 )
 from tests.reports.world import (
@@ -476,6 +480,18 @@ def test_the_bridge_looked_when_no_hour_around_a_moment_is_without_a_cycle(
             2 * len(inside),
         ]
     assert figure(report, "missed") == counted[1]
+    check_that_counts_have_rows(report)
+    parts = [
+        [str(done) for done, _ in polls if done],
+        [str(missed) for _, missed in polls if missed],
+        ["yes" for n in inside if n % 2 == 0],
+        [str(n) for n in inside if n],
+    ]
+    said = ("polls done", "polls missed", "comparison with every visible ticket", "tickets read")
+    for row, part_of, name in zip(table(report, "reading").rows, parts, said, strict=False):
+        details = [str(each) for each in behind(report, row[1], "detail")]
+        assert sorted(re.findall(rf"{name}: (\w+)", "; ".join(details))) == sorted(part_of)
+        assert len(details) == len(part_of)
     assert len(column(report, "checkpoints", "time")) == len(polls)
     assert counts(report, "by-kind", ("what",), "count").get("missed cycles", 0) == sum(bool(m) for _, m in polls)
 
@@ -534,6 +550,9 @@ def test_a_client_sees_what_was_closed_and_each_of_their_moves_that_was_put_back
         got = zip(*(column(report, "moves", key) for key in ("time", "from", "instead")), strict=True)
         assert Counter(got) == Counter((m.at, m.to, "EN ATTENTE") for m in put_back)
         assert counts(report, "by-rule", ("rule",), "put-back") == Counter(m.rule for m in put_back)
+        assert figure(report, "rules") == len({m.rule for m in put_back})
+        tickets = {t.id for t, _, m in moves_in(truth) if m in put_back}
+        assert Counter(behind(report, raw(report, "tickets"), "ticket")) == Counter(tickets)
 
 
 def test_a_rule_is_one_row_for_its_breaker_whether_an_exemption_covered_another_or_not(

@@ -75,6 +75,8 @@ class Move:
     put_back: timedelta | None = None
     """After how long the bridge put it back."""
     outcome: Outcome = Outcome.EXPLAINED
+    conflicts: int = 0
+    """How often somebody changed the ticket while the bridge was about to."""
     own: bool = False
     comment: str = ""
 
@@ -210,6 +212,9 @@ def _put_back(ledger: Ledger, move: Move, decision: Decision, id_: str) -> None:
         at,
     )
     assert action is not None
+    for _ in range(move.conflicts):
+        ledger.claim(action.id, at)
+        ledger.outcome(action.id, Outcome.CONFLICT, at=at)
     ledger.claim(action.id, at)
     ledger.outcome(action.id, move.outcome, "somebody has moved the ticket since", at=at)
 

@@ -10,7 +10,7 @@ from bridge.reports.cells import clipped, harmless
 from bridge.reports.definitions.ages import open_at, waits_on
 from bridge.reports.definitions.attributes import Attribute, attributes
 from bridge.reports.definitions.closed import closings
-from bridge.reports.definitions.counting import grouped, largest_first, percentile, span, tally
+from bridge.reports.definitions.counting import distinct, grouped, largest_first, percentile, span, tally
 from bridge.reports.definitions.reverts import attempt_outcome
 from bridge.reports.desk import Desk
 from bridge.reports.values import Cell, Column, Figure, Kind, LazyRows, Report, Table
@@ -34,6 +34,7 @@ def my_requests(desk: Desk) -> Report:
         counted=(
             text("Open tickets at the end of the period or of the data: {whose}.", whose=_whose(desk)),
             text("On whom a ticket waits is said by the status that it stands in."),
+            text("Closed in the period: its rows are the table of that name."),
         ),
         figures=[
             Figure("open", text("Open requests"), Kind.COUNT, tally(range(len(found)))),
@@ -64,9 +65,8 @@ def my_reverted_moves(desk: Desk) -> Report:
     ]
     instead = snapshot.alternatives(found)
     attempts = {attempt.seq: attempt for attempt in snapshot.attempts(projects=desk.projects)}
-    groups = grouped(
-        found, range(len(found)), lambda ruled: (ruled.rule or "", ruled.sentence.get(desk.language.code, ""))
-    )
+    everything = range(len(found))
+    groups = grouped(found, everything, lambda ruled: (ruled.rule or "", ruled.sentence.get(desk.language.code, "")))
     rows: list[Sequence[Cell]] = [
         (
             ruled.id,
@@ -93,9 +93,9 @@ def my_reverted_moves(desk: Desk) -> Report:
             ),
         ),
         figures=[
-            Figure("put-back", text("Put back"), Kind.COUNT, tally(range(len(found)))),
-            Figure("tickets", text("Tickets"), Kind.COUNT, len({ruled.work_package for ruled in found})),
-            Figure("rules", text("Rules"), Kind.COUNT, len({rule for rule, _ in groups})),
+            Figure("put-back", text("Put back"), Kind.COUNT, tally(everything)),
+            Figure("tickets", text("Tickets"), Kind.COUNT, distinct(found, everything, lambda r: r.work_package)),
+            Figure("rules", text("Rules"), Kind.COUNT, distinct(found, everything, lambda r: r.rule or "")),
         ],
         tables=[
             Table(

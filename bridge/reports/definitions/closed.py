@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 
-from bridge.reports.definitions.counting import grouped, largest_first, share, tally
+from bridge.reports.definitions.counting import distinct, grouped, largest_first, share, tally
 from bridge.reports.desk import Desk
 from bridge.reports.history import NEVER
 from bridge.reports.values import Cell, Column, Figure, Kind, LazyRows, Report, Table
@@ -32,7 +32,12 @@ def closed(desk: Desk) -> Report:
         ),
         figures=[
             Figure("closed", text("Closed"), Kind.COUNT, tally(everything)),
-            Figure("people", text("People"), Kind.COUNT, len({desk.history.person[index] for index in found})),
+            Figure(
+                "people",
+                text("People"),
+                Kind.COUNT,
+                distinct(found, everything, lambda index: desk.history.person[index]),
+            ),
             Figure(
                 "by-another",
                 text("By another than the author"),

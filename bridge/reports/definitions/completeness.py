@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from bridge.reports import events
-from bridge.reports.definitions.counting import share, tally
+from bridge.reports.definitions.counting import added, share, tally
 from bridge.reports.desk import Desk
-from bridge.reports.values import Cell, Column, Figure, Kind, Report, Table
+from bridge.reports.values import Cell, Column, Figure, Kind, LazyRows, Report, Table, Tally
 from bridge.store.rows import Event
 from bridge.store.schema import EntryKind
 
@@ -44,10 +44,12 @@ def completeness(desk: Desk) -> Report:
     snapshot = desk.source.snapshot
     since, until = desk.period.since, desk.period.until
     found = snapshot.events(SHOWN, since, until)[::-1]
-    cycles = snapshot.events([EntryKind.CYCLE], since, until)
+    reading = snapshot.events([EntryKind.CYCLE, EntryKind.BEAT], since, until)[::-1]
+    every = [*found, *reading]
+    places = range(len(found), len(every))
     gaps = _gaps(desk)
     view = snapshot.overview()
-    done, missed = _polls(desk)
+    done, missed = _polls(desk, every, places)
     tail = snapshot.check_tail()
     whole = text("holds") if tail.first_bad is None else text("broken at entry {entry}", entry=tail.first_bad)
     lost = sum(((end - begin) for begin, end, _ in gaps), timedelta(0))
@@ -56,7 +58,7 @@ def completeness(desk: Desk) -> Report:
         counted=(
             text(
                 "Polls: requests for what has changed, done and missed, as the beats before each checkpoint tell. "
-                "Those since the last checkpoint are counted with the last period."
+                "Those since the last checkpoint are counted with the last period, and have no entry yet."
             ),
             text(
                 "Not looking: times of more than {duration} in which no cycle was recorded. What happened in them is "
@@ -67,10 +69,14 @@ def completeness(desk: Desk) -> Report:
                 "The record: the hash chain is checked from the last checkpoint on, here and now. The command "
                 "`bridge audit verify` checks all of it, each checkpoint's signature and every table."
             ),
+            text(
+                "Tickets not read, the mirror and the size of the record are told as they are now: they count no "
+                "events of the period, and have no rows here."
+            ),
         ),
         figures=[
             Figure("data", text("Read up to"), Kind.TIME, view.watermark),
-            Figure("missed", text("Polls missed"), Kind.COUNT, missed, _of(desk, done + missed)),
+            Figure("missed", text("Polls missed"), Kind.COUNT, missed, _of(desk, done.total + missed.total)),
             Figure("gaps", text("Not looking"), Kind.DURATION, lost, _times(desk, len(gaps))),
             Figure("unsynced", text("Tickets not read"), Kind.COUNT, view.unsynced, _tickets(desk, view.tickets)),
             Figure("chain", text("Record"), Kind.TEXT, whole, _entries(desk, view.entries)),
@@ -82,13 +88,13 @@ def completeness(desk: Desk) -> Report:
             ),
         ],
         tables=[
-            _reading(desk, done, missed, cycles),
+            _reading(desk, done, missed, every, places),
             _gap_table(desk, gaps),
             _mirror(desk),
             _proof(desk, tail.checked, whole),
             _kinds(desk, found),
         ],
-        rows=_rows(desk, found),
+        rows=_rows(desk, every),
         notices=[] if tail.first_bad is None else [text("The record is broken: see `bridge audit verify`.")],
     )
 
@@ -109,16 +115,24 @@ def _entries(desk: Desk, count: int) -> str:
     return desk.language.plural("{count} entry", "{count} entries", count)
 
 
-def _polls(desk: Desk) -> tuple[int, int]:
+def _polls(desk: Desk, every: Sequence[Event], places: range) -> tuple[Tally, Tally]:
     """Polls done and missed within the period."""
     snapshot = desk.source.snapshot
-    beats = snapshot.events([EntryKind.BEAT], desk.period.since, desk.period.until)
-    done = sum(int(beat.details.get("polls_done", 0)) for beat in beats)
-    missed = sum(int(beat.details.get("polls_missed", 0)) for beat in beats)
+    done, missed = (_sum(every, places, EntryKind.BEAT, name) for name in ("polls_done", "polls_missed"))
     if desk.period.until > desk.now:
-        done += int(snapshot.meta("polls_done") or 0)
-        missed += int(snapshot.meta("polls_missed") or 0)
+        done = Tally(done.total + int(snapshot.meta("polls_done") or 0), done.rows)
+        missed = Tally(missed.total + int(snapshot.meta("polls_missed") or 0), missed.rows)
     return done, missed
+
+
+def _sum(every: Sequence[Event], places: range, kind: EntryKind, name: str) -> Tally:
+    """What events of a kind say in numbers; of what is true or false, how often it is true."""
+
+    def amount(place: int) -> int:
+        said = every[place].details.get(name) if every[place].kind is kind else None
+        return int(said) if isinstance(said, int) else 0
+
+    return added(places, amount)
 
 
 def _gaps(desk: Desk) -> list[tuple[datetime, datetime, int | None]]:
@@ -140,16 +154,17 @@ def _gaps(desk: Desk) -> list[tuple[datetime, datetime, int | None]]:
     ]
 
 
-def _reading(desk: Desk, done: int, missed: int, cycles: Sequence[Event]) -> Table:
+def _reading(desk: Desk, done: Tally, missed: Tally, every: Sequence[Event], places: range) -> Table:
     text = desk.language.text
 
-    def total(name: str) -> int:
-        return sum(value for cycle in cycles if isinstance(value := cycle.details.get(name), int))
+    def total(name: str) -> Tally:
+        return _sum(every, places, EntryKind.CYCLE, name)
 
+    polls = done.total + missed.total
     rows: list[Sequence[Cell]] = [
-        (text("Polls done"), done, share(done, done + missed)),
-        (text("Polls missed"), missed, share(missed, done + missed)),
-        (text("Comparisons with every visible ticket"), sum(bool(c.details.get("snapshot")) for c in cycles), None),
+        (text("Polls done"), done, share(done.total, polls)),
+        (text("Polls missed"), missed, share(missed.total, polls)),
+        (text("Comparisons with every visible ticket"), total("snapshot"), None),
         (text("Tickets read"), total("read"), None),
         (text("Readings that failed"), total("unreadable"), None),
         (text("Tickets that went out of sight"), total("gone"), None),
@@ -163,7 +178,7 @@ def _reading(desk: Desk, done: int, missed: int, cycles: Sequence[Event]) -> Tab
             Column("count", text("Count"), Kind.COUNT),
             Column("share", text("Share"), Kind.SHARE),
         ),
-        rows if cycles or done or missed else [],
+        rows if polls or any(every[place].kind is EntryKind.CYCLE for place in places) else [],
         note=text("Cycles in which nothing happened are not recorded one by one: the beats count them."),
         none=text("No cycle was recorded in this period."),
     )
@@ -265,8 +280,19 @@ def _kinds(desk: Desk, found: Sequence[Event]) -> Table:
     )
 
 
-def _rows(desk: Desk, found: Sequence[Event]) -> Table:
+def _rows(desk: Desk, every: Sequence[Event]) -> Table:
     text = desk.language.text
+
+    def row(number: int) -> Sequence[Cell]:
+        event = every[number]
+        return (
+            event.at,
+            events.name(event, desk.language),
+            event.work_package,
+            events.details(event, desk.language),
+            event.seq,
+        )
+
     return Table(
         "events",
         text("The events"),
@@ -277,15 +303,7 @@ def _rows(desk: Desk, found: Sequence[Event]) -> Table:
             Column("detail", text("Detail")),
             Column("entry", text("Ledger entry"), Kind.ENTRY),
         ),
-        [
-            (
-                event.at,
-                events.name(event, desk.language),
-                event.work_package,
-                events.details(event, desk.language),
-                event.seq,
-            )
-            for event in found
-        ],
+        LazyRows(len(every), row),
+        note=text("Cycles and checkpoints, whose numbers are added up under what was read, come last."),
         none=text("Nothing out of the ordinary."),
     )

@@ -34,6 +34,20 @@ def tally(indices: Sequence[int], test: Callable[[int], bool] | None = None) -> 
     return Tally(len(rows), rows)
 
 
+def distinct(rows: Sequence[R], indices: Iterable[int], key: Callable[[R], Hashable]) -> Tally:
+    """How many different things ``key`` says of these rows; behind it the first row of each."""
+    first: dict[Hashable, int] = {}
+    for index in indices:
+        first.setdefault(key(rows[index]), index)
+    return Tally(len(first), list(first.values()))
+
+
+def added(indices: Iterable[int], amount: Callable[[int], int]) -> Tally:
+    """The sum of what these rows say; behind it those that say more than nothing."""
+    amounts = {index: amount(index) for index in indices}
+    return Tally(sum(amounts.values()), [index for index, each in amounts.items() if each])
+
+
 def share(part: int, whole: int) -> float | None:
     """A share; None of nothing."""
     return part / whole if whole else None

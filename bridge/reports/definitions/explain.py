@@ -28,8 +28,8 @@ def explain(desk: Desk, work_package: WorkPackageId) -> Report:
         )
     text = desk.language.text
     desk = replace(desk, period=_lifetime(desk, life))
-    current = [ruled for ruled in life.decisions if ruled.current]
-    illegal = [index for index, ruled in enumerate(life.decisions) if ruled.current and ruled.verdict == "illegal"]
+    current = [index for index, ruled in enumerate(life.decisions) if ruled.current]
+    illegal = [index for index in current if life.decisions[index].verdict == "illegal"]
     return desk.report(
         "explain",
         title=Title(text("Ticket {number}", number=f"#{work_package}"), _where(desk, life)),
@@ -40,7 +40,7 @@ def explain(desk: Desk, work_package: WorkPackageId) -> Report:
             ),
         ),
         figures=[
-            Figure("moves", text("Status changes"), Kind.COUNT, len(current)),
+            Figure("moves", text("Status changes"), Kind.COUNT, tally(current)),
             Figure("illegal", text("Illegal moves"), Kind.COUNT, tally(illegal)),
             Figure(
                 "put-back",

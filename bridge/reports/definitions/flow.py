@@ -36,8 +36,12 @@ def flow(desk: Desk) -> Report:
         by_kind[kinds[number]][bucket].append(number)
     statuses, levels = _levels(desk, [*edges[1:], desk.known_until] if starts else [])
     arrived, left, returned = ([n for bucket in by_kind[kind] for n in bucket] for kind in range(3))
-    before = len(open_at(desk, microseconds(desk.period.since) - 1))
-    now_open = sum(levels[status][-1] for status in statuses) if starts else before
+    before = open_at(desk, microseconds(desk.period.since) - 1)
+    at_end = open_at(desk, desk.known_until - 1) if starts else before
+    # Whatever is open was open before or came in the period: where its spell of being open began says which row.
+    row_of = {_came(desk, index): len(events) + number for number, index in enumerate(before)}
+    row_of |= {index: number for number, index in enumerate(events) if kinds[number] != DEPARTURE}
+    now_open = [row_of[_came(desk, index)] for index in at_end]
     return desk.report(
         "flow",
         counted=(
@@ -50,16 +54,20 @@ def flow(desk: Desk) -> Report:
                 "or of the data, whichever comes first. Tickets that went out of sight count until then. Moves that "
                 "the bridge put back count for nothing."
             ),
+            text(
+                "The rows: moves of the period, then the tickets that were open before. Open tickets by day, week or "
+                "month have their rows in the report on ages with that day as its last, not here."
+            ),
         ),
         figures=[
-            Figure("before", text("Open before"), Kind.COUNT, before),
+            Figure("before", text("Open before"), Kind.COUNT, tally(range(len(events), len(events) + len(before)))),
             Figure("arrived", text("Arrived"), Kind.COUNT, tally(arrived)),
             Figure("left", text("Closed"), Kind.COUNT, tally(left)),
             Figure("returned", text("Returned"), Kind.COUNT, tally(returned)),
-            Figure("open", text("Open at the end"), Kind.COUNT, now_open),
+            Figure("open", text("Open at the end"), Kind.COUNT, tally(now_open)),
         ],
         tables=[_by_time(desk, starts, by_kind, statuses, levels, before), _by_status(desk, starts, statuses, levels)],
-        rows=_rows(desk, events, kinds),
+        rows=_rows(desk, events + before, kinds),
     )
 
 
@@ -99,6 +107,15 @@ def _events(desk: Desk) -> tuple[array[int], array[int]]:
     return array("q", (index for _, index, _ in found)), array("b", (kind for *_, kind in found))
 
 
+def _came(desk: Desk, index: int) -> int:
+    """The visit with which a ticket's being open began that it is at with this one."""
+    history, closed = desk.history, desk.closed
+    start = history.start_of(index)
+    while index > start and history.status[index - 1] not in closed:
+        index -= 1
+    return index
+
+
 def _levels(desk: Desk, ends: Sequence[int]) -> tuple[list[int], dict[int, list[int]]]:
     """Open statuses, and how many tickets stand in each at each of these moments (which are not included)."""
     history, closed, vanished = desk.history, desk.closed, desk.source.vanished
@@ -131,7 +148,7 @@ def _by_time(
     by_kind: Sequence[Sequence[list[int]]],
     statuses: Sequence[int],
     levels: dict[int, list[int]],
-    before: int,
+    before: Sequence[int],
 ) -> Table:
     text = desk.language.text
     arrived, left, returned = by_kind
@@ -219,7 +236,7 @@ def _by_status(desk: Desk, starts: Sequence[date], statuses: Sequence[int], leve
 def _rows(desk: Desk, events: array[int], kinds: array[int]) -> Table:
     text = desk.language.text
     history = desk.history
-    names = (text("arrived"), text("closed"), text("returned"))
+    names, before = (text("arrived"), text("closed"), text("returned")), text("open before")
 
     def row(number: int) -> Sequence[Cell]:
         index = events[number]
@@ -228,7 +245,7 @@ def _rows(desk: Desk, events: array[int], kinds: array[int]) -> Table:
         return (
             visit.decision,
             desk.moment(visit.since),
-            names[kinds[number]],
+            names[kinds[number]] if number < len(kinds) else before,
             visit.ticket,
             desk.project_name(visit.project),
             None if earlier is None else desk.status_name(earlier),
@@ -254,5 +271,6 @@ def _rows(desk: Desk, events: array[int], kinds: array[int]) -> Table:
             Column("entry", text("Ledger entry"), Kind.ENTRY, minor=True),
         ),
         LazyRows(len(events), row),
+        note=text("The tickets that were open before come last, with the move that led to where they stood then."),
         none=text("Nothing arrived, was closed or returned in this period."),
     )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from bridge.domain.model import Mode, PartyName
 from bridge.domain.policy.rules import Rule
 from bridge.domain.policy.terms import exemption_bounds, mode_terms
-from bridge.reports.definitions.counting import grouped, largest_first, tally
+from bridge.reports.definitions.counting import distinct, grouped, largest_first, tally
 from bridge.reports.definitions.violations import origin_name, outcome
 from bridge.reports.desk import Desk
 from bridge.reports.values import Cell, Column, Figure, Kind, LazyRows, Report, Table
@@ -46,6 +46,10 @@ def policy(desk: Desk) -> Report:
                 "Enforcing those rules would have put them back."
             ),
             text("Never: in the whole ledger, whichever policy was in use."),
+            text(
+                "How many rules and exemptions there are is counted in the policy, and how often an exemption was ever "
+                "used in the whole ledger: none of these has rows here."
+            ),
         ),
         figures=[
             Figure("rules", text("Rules"), Kind.COUNT, len(desk.policy.rules)),
@@ -155,8 +159,8 @@ def _observed(desk: Desk, found: Sequence[Ruled], would: Sequence[int]) -> Table
             (
                 rule,
                 tally(mine),
-                len({found[n].person for n in mine}),
-                len({found[n].work_package for n in mine}),
+                distinct(found, mine, lambda ruled: ruled.person),
+                distinct(found, mine, lambda ruled: ruled.work_package),
                 max(found[n].latest for n in mine),
             )
             for rule, mine in largest_first(groups)

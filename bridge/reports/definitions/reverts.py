@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bridge.reports.definitions.counting import grouped, largest_first, percentile, share, tally
+from bridge.reports.definitions.counting import added, grouped, largest_first, percentile, share, tally
 from bridge.reports.desk import Desk
 from bridge.reports.values import Chart, Column, Figure, Kind, Report, Series, Shape, Table
 from bridge.store.rows import Attempt
@@ -107,7 +107,7 @@ def _outcomes(desk: Desk, found: Sequence[Attempt]) -> Table:
             _state_name(desk, state),
             tally(mine := states.get(state, [])),
             share(len(mine), len(found)),
-            sum(found[i].conflicts for i in mine),
+            added(mine, lambda i: found[i].conflicts),
         )
         for state in ("done", "unexplained", "lost", "refused", "given-up", "open")
     ]

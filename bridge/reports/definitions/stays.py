@@ -29,18 +29,19 @@ class _Status:
     """Places among the rows."""
     calendar: list[int] = field(default_factory=list)
     business: list[int] = field(default_factory=list)
-    tickets: int = 0
-    """Tickets that have a stay that ended in the period."""
+    tickets: list[int] = field(default_factory=list)
+    """Of each ticket that has a stay that ended in the period, the first such stay's place among the rows."""
     ongoing: list[int] = field(default_factory=list)
     """Places among the rows, of stays that the period's end found going on."""
-    visited: int = 0
-    """Tickets that have ever been there."""
+    visited: set[int] = field(default_factory=set)
+    """Of the tickets that have ever been there, the places among the rows of the stays that go on."""
 
 
 def time_in_status(desk: Desk) -> Report:
     """Stays that ended in the period, by status."""
     text = desk.language.text
-    visits, ended, found, alive = _stays(desk)
+    visits, ended, found = _stays(desk)
+    alive = range(ended, len(visits))
     order = sorted(found, key=lambda status: (desk.status_order.get(status, NEVER), status))
     bounds = {status: _limits(desk, visits, found[status]) for status in order}
     beyond = sorted(row for status in order for row in _beyond(found[status], bounds[status]))
@@ -53,7 +54,8 @@ def time_in_status(desk: Desk) -> Report:
             ),
             text(
                 "Median and p85: half, and 85 in 100, of the stays were no longer. Each is a stay that happened "
-                "(nearest rank). A ticket that was never in a status is not zero there: it is counted as never."
+                "(nearest rank). A ticket that was never in a status is not zero there: it is counted as never, and "
+                "its row is where it stands instead."
             ),
             text(
                 "Limits: mean plus 2.66 times the mean difference of one stay to the next, in the order in which they "
@@ -66,7 +68,7 @@ def time_in_status(desk: Desk) -> Report:
                 "tickets",
                 text("Tickets"),
                 Kind.COUNT,
-                alive,
+                tally(alive),
                 text("that existed in the period"),
             ),
             Figure("beyond", text("Beyond the limits"), Kind.COUNT, tally(beyond), text("stays out of the ordinary")),
@@ -77,22 +79,20 @@ def time_in_status(desk: Desk) -> Report:
     )
 
 
-def _stays(desk: Desk) -> tuple[array[int], int, dict[int, _Status], int]:
-    """Places in the history of the stays that ended in the period and then of those that went on, how many of them
-    ended, what is known by status, and how many tickets lived.
+def _stays(desk: Desk) -> tuple[array[int], int, dict[int, _Status]]:
+    """Places in the history of the stays that ended in the period and then of those that went on, one of each ticket
+    that lived; how many of them ended, and what is known by status.
     """
     history, opened = desk.history, desk.opened
     since, until = microseconds(desk.period.since), microseconds(desk.period.until)
     visits: array[int] = array("q")
     ongoing: array[int] = array("q")
     found: dict[int, _Status] = {}
-    alive = 0
     statuses, begins, ends = history.status, history.since, history.until
     for _, start, stop in history.lives():
         if begins[start] >= until:
             continue
-        alive += 1
-        here: set[int] = set()
+        mine = len(ongoing)
         counted: set[int] = set()
         for index in range(start, stop):
             begin, end = begins[index], ends[index]
@@ -102,9 +102,7 @@ def _stays(desk: Desk) -> tuple[array[int], int, dict[int, _Status], int]:
             known = found.get(status)
             if known is None:
                 known = found[status] = _Status()
-            if status not in here:
-                here.add(status)
-                known.visited += 1
+            known.visited.add(mine)
             if end == NEVER or end >= until:
                 known.ongoing.append(len(ongoing))
                 ongoing.append(index)
@@ -112,14 +110,15 @@ def _stays(desk: Desk) -> tuple[array[int], int, dict[int, _Status], int]:
                 known.ended.append(len(visits))
                 known.calendar.append(end - begin)
                 known.business.append(opened[index + 1] - opened[index])
-                visits.append(index)
                 if status not in counted:
                     counted.add(status)
-                    known.tickets += 1
+                    known.tickets.append(len(visits))
+                visits.append(index)
     ended = len(visits)
     for known in found.values():
         known.ongoing = [ended + place for place in known.ongoing]
-    return visits + ongoing, ended, found, alive
+        known.visited = {ended + place for place in known.visited}
+    return visits + ongoing, ended, found
 
 
 def _limits(desk: Desk, visits: array[int], status: _Status) -> Limits | None:
@@ -138,25 +137,26 @@ def _beyond(status: _Status, bounds: Limits | None) -> list[int]:
 
 
 def _by_status(
-    desk: Desk, order: Sequence[int], found: dict[int, _Status], bounds: dict[int, Limits | None], alive: int
+    desk: Desk, order: Sequence[int], found: dict[int, _Status], bounds: dict[int, Limits | None], alive: range
 ) -> Table:
     text = desk.language.text
     rows: list[Sequence[Cell]] = []
     for status in order:
         known = found[status]
         calendar, business = sorted(known.calendar), sorted(known.business)
+        never = tally([row for row in alive if row not in known.visited])
         rows.append(
             (
                 desk.status_name(status),
                 tally(known.ended),
-                known.tickets,
+                tally(known.tickets),
                 span(percentile(calendar, 50)),
                 span(percentile(calendar, 85)),
                 span(percentile(business, 50)),
                 span(percentile(business, 85)),
                 tally(known.ongoing),
-                alive - known.visited,
-                share(alive - known.visited, alive),
+                never,
+                share(never.total, len(alive)),
             )
         )
     hours = timedelta(hours=1)
@@ -180,7 +180,7 @@ def _by_status(
         note=desk.language.plural(
             "Still there and never there: tickets at the end of the period, of {count} ticket that existed by then.",
             "Still there and never there: tickets at the end of the period, of {count} tickets that existed by then.",
-            alive,
+            len(alive),
         ),
         charts=[
             Chart(

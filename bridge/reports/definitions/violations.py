@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 from bridge.domain.model import Mode
-from bridge.reports.definitions.counting import grouped, largest_first, share, tally
+from bridge.reports.definitions.counting import distinct, grouped, largest_first, share, tally
 from bridge.reports.desk import Desk
 from bridge.reports.period import DAY
 from bridge.reports.values import Cell, Chart, Column, Figure, Kind, Report, Series, Shape, Table
@@ -38,10 +38,11 @@ def violations(desk: Desk) -> Report:
                 "The rule that is named is the strictest that objected. Moves that could not be judged stand beside "
                 "them with their reason, and are in no other number."
             ),
+            text("All moves: also those that were allowed, which are only counted and have no rows here."),
         ),
         figures=_figures(desk, [_outline(ruled) for ruled in found], illegal, undecided, sum(moves.values())),
         tables=[
-            _by_party(desk, found, illegal, moves),
+            _by_party(desk, found, illegal, undecided, moves),
             _trend(desk, found, illegal),
             _by(
                 desk,
@@ -102,7 +103,6 @@ def _figures(
     of_all = desk.language.plural("of {count} move", "of {count} moves", all_moves)
     back = [index for index in illegal if found[index].reverted]
     observed = [index for index in illegal if found[index].mode == Mode.OBSERVE.value]
-    people = {found[index].person for index in illegal}
     return [
         Figure("illegal", text("Illegal moves"), Kind.COUNT, tally(illegal), of_all),
         Figure("share", text("Share of all moves"), Kind.SHARE, share(len(illegal), all_moves), of_all),
@@ -114,7 +114,13 @@ def _figures(
             tally(observed),
             text("the rule is not enforced"),
         ),
-        Figure("people", text("People"), Kind.COUNT, len(people), text("who made at least one")),
+        Figure(
+            "people",
+            text("People"),
+            Kind.COUNT,
+            distinct(found, illegal, lambda each: each.person),
+            text("who made at least one"),
+        ),
         Figure("undecided", text("Not judged"), Kind.COUNT, tally(undecided), of_all),
     ]
 
@@ -123,7 +129,11 @@ def _figures(
 
 
 def _by_party(
-    desk: Desk, found: Sequence[Ruled], illegal: Sequence[int], moves: dict[tuple[str | None, str], int]
+    desk: Desk,
+    found: Sequence[Ruled],
+    illegal: Sequence[int],
+    undecided: Sequence[int],
+    moves: dict[tuple[str | None, str], int],
 ) -> Table:
     text = desk.language.text
     parties: dict[str | None, None] = {each.name: None for each in desk.policy.parties}
@@ -131,6 +141,7 @@ def _by_party(
     if any(party is None for party, _ in moves):
         parties[None] = None
     by_party = grouped(found, illegal, lambda r: r.party)
+    not_judged = grouped(found, undecided, lambda r: r.party)
     rows: list[Sequence[Cell]] = []
     for party in parties:
         mine = by_party.get(party, [])
@@ -143,7 +154,7 @@ def _by_party(
                 share(len(mine), all_moves),
                 tally(mine, lambda i: found[i].reverted_at is not None),
                 tally(mine, lambda i: found[i].mode is Mode.OBSERVE),
-                moves.get((party, "undecided"), 0),
+                tally(not_judged.get(party, [])),
             )
         )
     return Table(
@@ -221,7 +232,7 @@ def _repeat_offenders(desk: Desk, found: Sequence[Ruled], illegal: Sequence[int]
             (
                 *name,
                 tally(mine),
-                len({found[i].work_package for i in mine}),
+                distinct(found, mine, lambda ruled: ruled.work_package),
                 min(found[i].latest for i in mine),
                 max(found[i].latest for i in mine),
             )

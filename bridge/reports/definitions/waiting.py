@@ -59,7 +59,7 @@ def whose_clock(desk: Desk) -> Report:
                 )
                 for number, party in enumerate(parties)
             ),
-            Figure("turns", text("Turns, median"), Kind.COUNT, percentile(turns, 50)),
+            Figure("turns", text("Turns, median"), Kind.NUMBER, percentile(turns, 50)),
             Figure("back-and-forth", text("More than one turn"), Kind.COUNT, tally(back_and_forth)),
         ],
         tables=[
