@@ -35,7 +35,9 @@ from bridge.reports.render import FORMATS, render
 from bridge.reports.standing import standing
 from bridge.reports.values import Cell as Value
 from bridge.reports.values import Chart, Column, Figure, Kind, LazyRows, Report, Series, Shape, Table, Tally
-from tests.reports.world import BRIDGE, CEGAPE, Move, Said, Ticket, World, reported
+from bridge.store.ledger import Ledger
+from bridge.store.schema import EntryKind
+from tests.reports.world import BRIDGE, CEGAPE, Move, Said, Ticket, World, desk_on, fresh, reported
 
 PARIS = ZoneInfo("Europe/Paris")
 NOVEMBER = Period(date(2026, 11, 1), date(2026, 11, 30), PARIS)
@@ -211,6 +213,24 @@ def test_each_chart_is_an_image_with_a_label_and_stands_above_its_numbers(report
         for series in chart.series:
             for value in series.values:
                 assert charts.value_text(value, chart.kind, SPOKEN["fr"]) in numbers or chart.kind is Kind.COUNT
+
+
+def test_a_sum_leads_to_the_entries_that_say_its_parts(template: Path, tmp_path: Path) -> None:
+    path = fresh(template, tmp_path)
+    with Ledger.open(f"sqlite:///{path}", now=lambda: WORLD.now) as ledger:
+        for number in range(render_html.BEHIND + 2):
+            ledger.record(
+                EntryKind.CYCLE, {"snapshot": False, "read": number}, NOVEMBER.since + timedelta(hours=number)
+            )
+    with desk_on(f"sqlite:///{path}", NOVEMBER, WORLD) as desk:
+        report = catalog.make("completeness", desk)
+    (read,) = (row for row in next(t for t in report.tables if t.key == "reading").rows if row[0] == "Tickets read")
+    assert isinstance(read[1], Tally)
+    entries = [report.rows.rows[place][-1] for place in read[1].rows]
+    told = render_html.render(report, SPOKEN["en"]).partition("Tickets read")[2].partition("</details>")[0]
+    assert f"<summary>{sum(range(render_html.BEHIND + 2))}</summary>" in told
+    assert re.findall(r'<a href="#row-\d+">(\d+)</a>', told) == [str(entry) for entry in entries[: render_html.BEHIND]]
+    assert "and 1 more" in told
 
 
 def test_hostile_texts_are_texts_in_a_page(report: Report) -> None:

@@ -21,20 +21,24 @@ LAST = 40
 """Stays that a chart of limits shows."""
 
 
+def _numbers() -> array[int]:
+    return array("q")
+
+
 @dataclass(slots=True)
 class _Status:
     """What is known about the stays in one status."""
 
-    ended: list[int] = field(default_factory=list)
+    visited: bytearray
+    """Of each ticket that lived, in the order of their rows, whether it has ever been there."""
+    ended: array[int] = field(default_factory=_numbers)
     """Places among the rows."""
-    calendar: list[int] = field(default_factory=list)
-    business: list[int] = field(default_factory=list)
-    tickets: list[int] = field(default_factory=list)
+    calendar: array[int] = field(default_factory=_numbers)
+    business: array[int] = field(default_factory=_numbers)
+    tickets: array[int] = field(default_factory=_numbers)
     """Of each ticket that has a stay that ended in the period, the first such stay's place among the rows."""
-    ongoing: list[int] = field(default_factory=list)
+    ongoing: array[int] = field(default_factory=_numbers)
     """Places among the rows, of stays that the period's end found going on."""
-    visited: set[int] = field(default_factory=set)
-    """Of the tickets that have ever been there, the places among the rows of the stays that go on."""
 
 
 def time_in_status(desk: Desk) -> Report:
@@ -101,8 +105,8 @@ def _stays(desk: Desk) -> tuple[array[int], int, dict[int, _Status]]:
             status = statuses[index]
             known = found.get(status)
             if known is None:
-                known = found[status] = _Status()
-            known.visited.add(mine)
+                known = found[status] = _Status(bytearray(len(history.ticket)))
+            known.visited[mine] = True
             if end == NEVER or end >= until:
                 known.ongoing.append(len(ongoing))
                 ongoing.append(index)
@@ -116,8 +120,7 @@ def _stays(desk: Desk) -> tuple[array[int], int, dict[int, _Status]]:
                 visits.append(index)
     ended = len(visits)
     for known in found.values():
-        known.ongoing = [ended + place for place in known.ongoing]
-        known.visited = {ended + place for place in known.visited}
+        known.ongoing = array("q", (ended + place for place in known.ongoing))
     return visits + ongoing, ended, found
 
 
@@ -144,7 +147,7 @@ def _by_status(
     for status in order:
         known = found[status]
         calendar, business = sorted(known.calendar), sorted(known.business)
-        never = tally([row for row in alive if row not in known.visited])
+        never = tally(array("q", (row for row, been in zip(alive, known.visited, strict=False) if not been)))
         rows.append(
             (
                 desk.status_name(status),
