@@ -230,8 +230,8 @@ class Oracle:
     def may_be_legal(self, ticket: Ticket, since: Mapping[int, datetime]) -> frozenset[str]:
         """Where the ticket legally stands, and where else it may seem to for whoever cannot be sure of all its moves.
 
-        Only the last legal move counts, the steps that its activity may hide, and what was moved since in doubt; and the
-        one before, if the activity of the last one hides where it led.
+        Only the last legal move counts, the steps that its activity may hide, and what was moved since in doubt; also
+        what counted before, where the activity of that move hides where it led.
         """
         found = frozenset[str]()
         deeds = self.deeds(ticket.id)
