@@ -275,19 +275,24 @@ class Oracle:
             return "aggregation left a legal move"
         if deed.target in self._perhaps(ticket, shown, since):
             return "it may take back a move that an activity hides"
-        if deed.target in self._left_in_doubt(ticket, deed):
+        if deed.target in self._left_in_doubt(ticket, deed, shown):
             return "it may take back a move that cannot be judged, or that is legal only if such a one stands"
         return None
 
-    def _left_in_doubt(self, ticket: Ticket, last: Deed) -> frozenset[str]:
+    def _left_in_doubt(self, ticket: Ticket, last: Deed, shown: Sequence[tuple[Deed, bool]]) -> frozenset[str]:
         """Where the ticket had been, before this move, before moves of which nobody can say that they stand."""
         been, sure, doubted = set[str](), set[str](), frozenset[str]()
+        # Such an activity may hide that the ticket was where rules which are enforced let a client move it.
+        hiding = {one.activity for one, hides in shown if hides and one.party == CLIENT and not one.own}
+        hidden = frozenset[str]()
         for deed in takewhile(lambda deed: deed is not last, self.deeds(ticket.id)):
             if deed.origin in CLOSED and deed.target not in CLOSED:
                 sure.clear()
             unjudged = not deed.own and (deed.party is None or self._unsure_of(ticket, deed) is not None)
             # Legal only if a doubtful move stands; or only if it does not, as it takes that one back.
-            hangs = deed.target in doubted or (deed.target in AFTER_TEST and TESTED in been - sure)
+            hangs = deed.target in doubted | hidden or (deed.target in AFTER_TEST and TESTED in been - sure)
+            if deed.activity in hiding:
+                hidden = frozenset(status for status, who in WHO.items() if CLIENT in who)
             been |= {deed.target} if deed.origin is not None else {deed.target, INITIAL}
             if unjudged or hangs:
                 doubted |= been
@@ -335,7 +340,7 @@ class Oracle:
         if self._field is not None:
             if any(when >= journals[0].created_at for when in chronicle.renamed):
                 return "statuses were renamed, and a custom field can be read in their place"
-            if sum(one.activity == deed.activity for one in self.deeds(ticket.id)) > 1:
+            if printed(journals[at].updated_at) > printed(journals[at].created_at):
                 return "an earlier form of the activity may have been a custom field's"
             if self._other_readings(ticket):
                 return "a custom field can be read in its place"
