@@ -23,7 +23,7 @@ from zlib import crc32
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from bridge.errors import BridgeError, ConfigError, RetryLater, Stop
 from bridge.store import views
@@ -352,10 +352,10 @@ def snapshot(url: str) -> Iterator[Connection]:
     """
     parsed = parse(url)
     with translated(parsed):
-        engine = _reading_engine(parsed)
+        engine = reading_engine(parsed)
         try:
             with engine.connect() as connection, connection.begin():
-                _check(connection, shown(parsed))
+                check_ledger(connection, shown(parsed))
                 yield connection
         finally:
             engine.dispose()
@@ -365,7 +365,7 @@ def answers(url: str) -> None:
     """That somebody is let into the database. Raises ConfigError or RetryLater where not."""
     parsed = parse(url)
     with translated(parsed):
-        engine = _reading_engine(parsed)
+        engine = reading_engine(parsed)
         try:
             with engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
@@ -381,7 +381,11 @@ def address(url: str) -> str:
     return f"file:{quote(str(Path(str(parsed.database)).absolute()))}?mode=ro"
 
 
-def _reading_engine(url: URL) -> Engine:
+def reading_engine(url: URL) -> Engine:
+    """Connections that cannot write, each in a transaction of its own; threads may use it at once.
+
+    Raises ConfigError for a URL that cannot be read from elsewhere, NoLedger where there is no file.
+    """
     if url.get_backend_name() == "postgresql":
         options = f"{url.query.get('options', '')} -c default_transaction_read_only=on".strip()
         return create_engine(
@@ -391,12 +395,14 @@ def _reading_engine(url: URL) -> Engine:
         raise ConfigError("an in-memory ledger cannot be read from elsewhere: name a file")
     path = Path(str(url.database)).absolute()
     if not path.is_file():
-        raise NoLedger(f"there is no ledger at {path}: check the path, or run `bridge once` first")
+        raise NoLedger(f"there is no ledger at {path} yet: run `bridge once` first, or check the path (BRIDGE_STORE)")
     uri = address(str(url))
     engine = create_engine(
         "sqlite://",
-        creator=lambda: sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None),
-        poolclass=StaticPool,
+        creator=lambda: sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+        ),
+        poolclass=QueuePool,
     )
 
     @event.listens_for(engine, "begin")
@@ -406,7 +412,8 @@ def _reading_engine(url: URL) -> Engine:
     return engine
 
 
-def _check(connection: Connection, where: str) -> None:
+def check_ledger(connection: Connection, where: str) -> None:
+    """That this is a ledger of this version. Raises NoLedger, Damaged for a foreign database, Stop for another one."""
     if connection.dialect.name == "sqlite" and connection.scalar(text("PRAGMA application_id")) != APPLICATION_ID:
         raise Damaged(
             f"{where} is another program's database, or damaged: name a file of the bridge's own, or restore the last "
@@ -417,7 +424,7 @@ def _check(connection: Connection, where: str) -> None:
     except DBAPIError as error:
         if isinstance(error.orig, sqlite3.DatabaseError) and not isinstance(error.orig, sqlite3.OperationalError):
             raise  # damaged
-        raise NoLedger(f"there is no ledger in {where} yet: run `bridge once` first") from None
+        raise NoLedger(f"there is no ledger in {where} yet: run `bridge once` first, or check BRIDGE_STORE") from None
     if version is None:
         raise Damaged(f"{where} is damaged: it does not say of which version it is. Restore the last backup")
     if version != HEAD:
